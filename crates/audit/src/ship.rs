@@ -1,0 +1,197 @@
+//! Moving what the journal holds into the sink.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use mk8s_model::{AuditClose, AuditEvent, AuditId, AuditOpen, Outcome};
+use tracing::{info, warn};
+
+use crate::{
+    journal::Journal,
+    record::{self, Record},
+};
+
+/// Why the sink took nothing.
+pub type SinkError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where events end up. Taking the same event twice, or first without its close and later with it, leaves one row.
+#[async_trait]
+pub trait AuditSink: Send + Sync + 'static {
+    /// Takes events, all or none.
+    ///
+    /// # Errors
+    /// If none were taken; they will be offered again.
+    async fn append(&self, events: &[AuditEvent<'static>]) -> Result<(), SinkError>;
+}
+
+const INTERVAL: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// Events offered at once.
+const BATCH: usize = 2000;
+
+/// Ships until told to stop.
+pub struct Shipper {
+    journal: Arc<Journal>,
+    sink: Arc<dyn AuditSink>,
+    /// Shipped while still running; their closes will need the rest of the event.
+    running: HashMap<AuditId, AuditOpen<'static>>,
+    running_changed: bool,
+}
+
+impl Shipper {
+    /// A shipper for a journal just opened. Requests that ran when the last process died are closed as
+    /// [`Outcome::Interrupted`] on the first round.
+    ///
+    /// # Errors
+    /// If what the last process left can't be read.
+    pub fn new(journal: Arc<Journal>, sink: Arc<dyn AuditSink>) -> io::Result<Self> {
+        let mut left: HashMap<AuditId, AuditOpen<'static>> = HashMap::new();
+        let mut closed = Vec::new();
+        let earlier = std::iter::once(running_file(&journal.dir)).chain(journal.ended()?);
+        for path in earlier {
+            for record in read_records(&path)? {
+                match record {
+                    Record::Open(open) => {
+                        left.insert(open.id, *open);
+                    }
+                    Record::Close(close) => closed.push(close.id),
+                }
+            }
+        }
+        for id in closed {
+            left.remove(&id);
+        }
+        if !left.is_empty() {
+            info!(requests = left.len(), "closing the audit of requests that the last process was killed in");
+        }
+        // Written as closes of the new segment: should we die again before shipping, they are there.
+        for id in left.keys() {
+            use mk8s_proxy::AuditLog;
+            journal.close(&AuditClose { id: *id, status: 0, outcome: Outcome::Interrupted, duration_ms: 0, bytes_sent: 0 });
+        }
+        let running = read_opens(&running_file(&journal.dir))?;
+        Ok(Self { journal, sink, running, running_changed: false })
+    }
+
+    /// Ships every half second; backs off while the sink is away; ships what is left once `stop` resolves.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        let mut wait = INTERVAL;
+        loop {
+            let stopping = tokio::select! {
+                () = tokio::time::sleep(wait) => false,
+                () = &mut stop => true,
+            };
+            match self.ship().await {
+                Ok(()) => wait = INTERVAL,
+                Err(error) => {
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                    warn!(%error, waiting_bytes = self.journal.unshipped_bytes(), "audit events wait: the database took none");
+                }
+            }
+            if stopping {
+                return;
+            }
+        }
+    }
+
+    /// One round.
+    ///
+    /// # Errors
+    /// If the sink took nothing or the disk failed; what was not taken stays in the journal.
+    pub async fn ship(&mut self) -> Result<(), SinkError> {
+        self.journal.rotate()?;
+        for segment in self.journal.ended()? {
+            let path = segment.clone();
+            let records = tokio::task::spawn_blocking(move || read_records(&path)).await??;
+            let (events, closed) = self.merge(records);
+            for batch in events.chunks(BATCH) {
+                self.sink.append(batch).await?;
+            }
+            for event in events.into_iter().filter(|event| event.close.is_none()) {
+                self.running.insert(event.open.id, event.open);
+                self.running_changed = true;
+            }
+            for id in closed {
+                self.running_changed |= self.running.remove(&id).is_some();
+            }
+            // Before the segment goes: its opens must not be forgotten.
+            self.keep_running()?;
+            self.journal.forget(&segment)?;
+        }
+        Ok(())
+    }
+
+    /// Brings opens and closes together. A close whose open was shipped earlier takes it from `running`.
+    fn merge(&self, records: Vec<Record>) -> (Vec<AuditEvent<'static>>, Vec<AuditId>) {
+        let mut events: Vec<AuditEvent<'static>> = Vec::with_capacity(records.len() / 2 + 1);
+        let mut at: HashMap<AuditId, usize> = HashMap::with_capacity(records.len());
+        let mut closed = Vec::new();
+        for record in records {
+            match record {
+                Record::Open(open) => {
+                    at.insert(open.id, events.len());
+                    events.push(AuditEvent { open: *open, close: None });
+                }
+                Record::Close(close) => {
+                    closed.push(close.id);
+                    if let Some(&index) = at.get(&close.id) {
+                        events[index].close = Some(close);
+                    } else if let Some(open) = self.running.get(&close.id) {
+                        events.push(AuditEvent { open: open.clone(), close: Some(close) });
+                    }
+                }
+            }
+        }
+        (events, closed)
+    }
+
+    fn keep_running(&mut self) -> io::Result<()> {
+        if !self.running_changed {
+            return Ok(());
+        }
+        let mut lines = Vec::new();
+        for open in self.running.values() {
+            record::write_open(&mut lines, open)?;
+        }
+        let path = running_file(&self.journal.dir);
+        let next = path.with_extension("next");
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+        file.write_all(&lines)?;
+        fs::rename(&next, &path)?;
+        self.running_changed = false;
+        Ok(())
+    }
+}
+
+fn running_file(dir: &Path) -> PathBuf {
+    dir.join("running.jsonl")
+}
+
+fn read_opens(path: &Path) -> io::Result<HashMap<AuditId, AuditOpen<'static>>> {
+    Ok(read_records(path)?
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Open(open) => Some((open.id, *open)),
+            Record::Close(_) => None,
+        })
+        .collect())
+}
+
+fn read_records(path: &Path) -> io::Result<Vec<Record>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    Ok(bytes.split(|b| *b == b'\n').filter_map(record::read).collect())
+}

@@ -1,0 +1,139 @@
+//! Serving HTTP on one connection: HTTP/2 or HTTP/1.1 by ALPN, with limits, and an end that lets requests finish.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    rt::{Read, Write},
+    server::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use mk8s_tls::{ServerConfig, TlsAcceptor};
+use tokio::net::TcpStream;
+use tracing::debug;
+
+use crate::{Body, drain::Watch};
+
+/// The longest request head taken, in bytes. kubectl's longest (an exec with many arguments) are far below.
+pub const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// How long a client may take for TLS and the first request's head.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// Streams that one client connection may have open; client-go opens another connection beyond.
+pub const CLIENT_STREAMS: u32 = 250;
+
+/// ALPN names of what [`connection`] serves.
+pub const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// Which HTTP to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, with upgrades.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// Takes TLS off a new connection, within [`HEAD_TIMEOUT`]. None if the handshake failed, which is the client's affair
+/// and only logged.
+pub async fn tls(
+    config: Arc<ServerConfig>,
+    stream: TcpStream,
+) -> Option<mk8s_tls::ServerTlsStream<TcpStream>> {
+    let peer = stream.peer_addr().ok();
+    match tokio::time::timeout(HEAD_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            debug!(?peer, %error, "TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            debug!(?peer, "TLS handshake took too long");
+            None
+        }
+    }
+}
+
+/// Which HTTP a TLS client asked for.
+pub fn negotiated(stream: &mk8s_tls::ServerTlsStream<TcpStream>) -> Protocol {
+    match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        _ => Protocol::Http1,
+    }
+}
+
+/// Serves one connection until it ends, or is drained and then cut.
+pub async fn connection<I, S>(io: I, protocol: Protocol, service: S, mut drain: Watch)
+where
+    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    S: hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    let io = TokioIo::new(io);
+    let result = match protocol {
+        Protocol::Http1 => {
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
+            let mut connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
+            tokio::select! {
+                result = connection.as_mut() => result,
+                () = drain.draining() => {
+                    connection.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        result = connection => result,
+                        () = drain.cut() => Ok(()),
+                    }
+                }
+            }
+        }
+        Protocol::Http2 => serve_http2(client_facing_http2(), io, service, drain).await,
+    };
+    if let Err(error) = result {
+        debug!(%error, "connection ended");
+    }
+}
+
+/// Serves HTTP/2 with a given builder until the connection ends, or is drained and then cut.
+///
+/// # Errors
+/// What broke the connection.
+pub async fn serve_http2<I, S>(
+    builder: http2::Builder<TokioExecutor>,
+    io: I,
+    service: S,
+    mut drain: Watch,
+) -> hyper::Result<()>
+where
+    I: Read + Write + Unpin + Send + 'static,
+    S: hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+    tokio::select! {
+        result = connection.as_mut() => result,
+        () = drain.draining() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                result = connection => result,
+                () = drain.cut() => Ok(()),
+            }
+        }
+    }
+}
+
+/// HTTP/2 towards clients we don't know: windows that bound what one upload can make us hold, and pings that end
+/// connections whose client is gone.
+fn client_facing_http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(CLIENT_STREAMS)
+        .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX))
+        .initial_stream_window_size(256 * 1024)
+        // Every stream's window and some: an upload that waits holds up no other on the connection.
+        .initial_connection_window_size(256 * 1024 * (CLIENT_STREAMS + 1))
+        .max_send_buf_size(256 * 1024)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}

@@ -1,0 +1,76 @@
+//! May they? The step that turns a request into a [`Permitted`] one.
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::Instant,
+};
+
+use mk8s_model::{ClusterName, Decision, Denial, Grant, Identity, KubeRequest};
+use tokio::sync::watch;
+
+/// Who stands at the door, with what the door found out about them.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The name that Kubernetes will be told.
+    pub identity: Identity,
+    /// What the authorizer knows them by: a user id, or nothing where the identity is all there is.
+    pub subject: Option<Arc<str>>,
+    /// The login that vouches for them; revoking it ends their streams.
+    pub session: Option<Arc<str>>,
+    /// From which address.
+    pub source: IpAddr,
+    /// Until when the door's proof of identity holds. Streams end then.
+    pub until: Option<Instant>,
+}
+
+/// Decides. Implementations are pure and quick: they are asked on every request, and again on live streams whenever
+/// [`Authorizer::changes`] moves.
+pub trait Authorizer: Send + Sync + 'static {
+    /// Whether the caller may do this on that cluster.
+    fn decide(&self, caller: &Caller, cluster: &ClusterName, request: &KubeRequest<'_>) -> Decision;
+
+    /// Moves whenever an earlier decision may no longer hold. None where decisions never change.
+    fn changes(&self) -> Option<watch::Receiver<u64>>;
+}
+
+/// Something that an authorizer allowed. Can be made only here, by asking one.
+#[derive(Debug)]
+pub struct Permitted<T> {
+    inner: T,
+    grant: Grant,
+}
+
+impl<T> Permitted<T> {
+    /// Asks, and lets `inner` through if the answer is yes.
+    ///
+    /// # Errors
+    /// The [`Denial`], if it is no.
+    pub fn ask(
+        authorizer: &dyn Authorizer,
+        caller: &Caller,
+        cluster: &ClusterName,
+        request: &KubeRequest<'_>,
+        inner: T,
+    ) -> Result<Self, Denial> {
+        match authorizer.decide(caller, cluster, request) {
+            Decision::Allow(grant) => Ok(Self { inner, grant }),
+            Decision::Deny(denial) => Err(denial),
+        }
+    }
+
+    /// The rule that allowed it.
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// The same permission for what `inner` was made into.
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Permitted<U> {
+        Permitted { inner: change(self.inner), grant: self.grant }
+    }
+
+    /// Takes the permission off, to act on it.
+    pub(crate) fn into_inner(self) -> T {
+        self.inner
+    }
+}

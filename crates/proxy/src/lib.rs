@@ -1,0 +1,28 @@
+//! The one path that every request to a Kubernetes API takes, whatever door it came in by.
+//!
+//! A door finds out who asks and hands over an [`Inbound`]. Then, in this order and each in a module of its own:
+//!
+//! 1. [`sanitize`]: what of the request's head may pass at all;
+//! 2. classify: what Kubernetes will take it for ([`mk8s_model::KubeRequest`]);
+//! 3. [`decide`]: may they? Only an allowed request becomes a [`Permitted`], and only a [`Permitted`] can be forwarded;
+//! 4. [`audit`]: written down before anything leaves, and again when it ended, however it ended;
+//! 5. [`upstream`] and [`rewrite`]: to which cluster, with which credentials, in which name;
+//! 6. [`forward`]: over pooled HTTP/2, or HTTP/1.1 for upgrades; streamed both ways, replayed only where that is safe.
+//!
+//! [`path`] puts them together and reads top to bottom. Doors contain no authorization; upstreams contain no policy.
+
+pub mod audit;
+pub mod credentials;
+pub mod decide;
+pub mod error;
+pub mod forward;
+pub mod lifetime;
+pub mod path;
+pub mod rewrite;
+pub mod sanitize;
+pub mod upstream;
+
+pub use audit::{AuditLog, AuditUnavailable};
+pub use decide::{Authorizer, Caller, Permitted};
+pub use path::{Inbound, Proxy, Upgrade};
+pub use upstream::{Clusters, Direct, Unroutable, Upstream};

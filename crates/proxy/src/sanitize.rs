@@ -1,0 +1,191 @@
+//! What of a client's request head may pass.
+//!
+//! Outbound headers come from an allow-list, so that a header nobody thought of (a new way to name a user, a proxy's own
+//! convention) is dropped by default. Headers that name an identity are never on it; [`crate::rewrite`] sets those last.
+//! (capsule-proxy#188, GHSA-pvxj-25m6-7vqr, cluster-proxy#335)
+
+use http::{HeaderMap, HeaderName, header};
+
+/// A client tried to choose its own identity.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the header {0} chooses an identity, which this gateway does itself: ask without it (kubectl: without --as, --as-group and --as-uid)"
+)]
+pub struct ImpersonationAttempt(HeaderName);
+
+/// Which headers a request may carry on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// The API server: only what it has a use for.
+    ApiServer,
+    /// A workload behind the API server's `proxy` subresource: whatever is not hop-by-hop and names no identity.
+    Workload,
+}
+
+/// Reduces a request's headers to those that may pass.
+///
+/// # Errors
+/// [`ImpersonationAttempt`] if the client sent any `Impersonate-*`: dropping it silently would run the request as
+/// somebody else than the client believes.
+pub fn request(headers: &mut HeaderMap, audience: Audience) -> Result<(), ImpersonationAttempt> {
+    if let Some(name) = headers.keys().find(|name| name.as_str().starts_with("impersonate-")) {
+        return Err(ImpersonationAttempt(name.clone()));
+    }
+    remove_connection_named(headers);
+    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| !may_pass(name, audience)).cloned().collect();
+    for name in unwanted {
+        headers.remove(name);
+    }
+    Ok(())
+}
+
+/// Removes from an answer what concerns only the hop it came over (RFC 9110, 7.6.1).
+pub fn response(headers: &mut HeaderMap) {
+    remove_connection_named(headers);
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+static HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+fn remove_connection_named(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::CONNECTION) {
+        return;
+    }
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+fn may_pass(name: &HeaderName, audience: Audience) -> bool {
+    let name = name.as_str();
+    match audience {
+        Audience::ApiServer => {
+            matches!(
+                name,
+                "accept"
+                    | "accept-encoding"
+                    | "accept-language"
+                    | "baggage"
+                    | "cache-control"
+                    | "content-encoding"
+                    | "content-length"
+                    | "content-type"
+                    | "if-match"
+                    | "if-modified-since"
+                    | "if-none-match"
+                    | "if-unmodified-since"
+                    | "kubectl-command"
+                    | "kubectl-session"
+                    | "origin"
+                    | "pragma"
+                    | "range"
+                    | "traceparent"
+                    | "tracestate"
+                    | "user-agent"
+                    | "x-stream-protocol-version"
+            ) || name.starts_with("sec-websocket-")
+        }
+        Audience::Workload => !names_identity(name) && !is_hop_by_hop(name),
+    }
+}
+
+fn names_identity(name: &str) -> bool {
+    matches!(name, "authorization" | "audit-id" | "x-forwarded-user" | "x-forwarded-email" | "x-forwarded-groups")
+        || name.starts_with("impersonate-")
+        || name.starts_with("x-remote-")
+        || name.starts_with("x-mk8s-")
+}
+
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "expect"
+            | "host"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(k, v)| (HeaderName::from_static(k), v.parse().expect("value"))).collect()
+    }
+
+    fn left(pairs: &[(&'static str, &'static str)], audience: Audience) -> Vec<String> {
+        let mut headers = headers(pairs);
+        request(&mut headers, audience).expect("no impersonation");
+        let mut names: Vec<String> = headers.keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn any_impersonation_header_of_a_client_is_refused() {
+        for name in ["impersonate-user", "impersonate-group", "impersonate-uid", "impersonate-extra-scopes"] {
+            let mut headers = headers(&[(name, "x")]);
+            assert!(request(&mut headers, Audience::ApiServer).is_err(), "{name}");
+            assert!(request(&mut headers, Audience::Workload).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn identity_and_hop_by_hop_headers_never_pass() {
+        let sent = [
+            ("authorization", "Bearer x"),
+            ("x-remote-user", "admin"),
+            ("x-remote-group", "system:masters"),
+            ("x-remote-extra-a", "b"),
+            ("x-mk8s-method", "GET"),
+            ("audit-id", "1"),
+            ("proxy-authorization", "x"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("keep-alive", "x"),
+            ("accept", "application/json"),
+            ("x-unknown", "1"),
+        ];
+        assert_eq!(left(&sent, Audience::ApiServer), ["accept"]);
+        assert_eq!(left(&sent, Audience::Workload), ["accept", "x-unknown"]);
+    }
+
+    #[test]
+    fn what_connection_names_is_dropped_too() {
+        let sent = [("connection", "close, Accept, Impersonate-User"), ("accept", "a"), ("user-agent", "b")];
+        assert_eq!(left(&sent, Audience::ApiServer), ["user-agent"]);
+    }
+
+    #[test]
+    fn an_answer_keeps_all_but_the_hop() {
+        let mut answer = headers(&[("connection", "x-hop"), ("x-hop", "1"), ("audit-id", "1"), ("warning", "299 - x")]);
+        response(&mut answer);
+        assert_eq!(answer, headers(&[("audit-id", "1"), ("warning", "299 - x")]));
+    }
+}

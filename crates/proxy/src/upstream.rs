@@ -1,0 +1,206 @@
+//! Where a cluster's API server is, and how we get there.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Uri, uri::{Authority, PathAndQuery, Scheme}};
+use mk8s_model::ClusterName;
+use mk8s_net::{
+    BoxError,
+    link::{Link, LinkSet, StreamCounters},
+    listen::tune,
+};
+use mk8s_tls::{ClientConfig, TlsConnector, ServerName};
+use tokio::{net::TcpStream, sync::Mutex};
+
+use crate::credentials::Credentials;
+
+/// How long a connection to an API server may take, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Links to one API server at most. Each carries what the server allows, 100 streams as Kubernetes has it by default.
+const MAX_LINKS: usize = 256;
+
+/// The way to a cluster.
+#[derive(Clone, Debug)]
+pub enum Upstream {
+    /// We reach its API server ourselves.
+    Direct(Arc<Direct>),
+    /// An agent dialled us, and serves the API on its connections.
+    Agent(Arc<LinkSet>),
+}
+
+/// Which clusters there are.
+pub trait Clusters: Send + Sync + 'static {
+    /// The way to a cluster.
+    ///
+    /// # Errors
+    /// [`Unroutable`], if there is none now.
+    fn upstream(&self, cluster: &ClusterName) -> Result<Upstream, Unroutable>;
+}
+
+/// Why there is no way to a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unroutable {
+    /// Nobody knows it.
+    #[error("there is no cluster {0}")]
+    Unknown(ClusterName),
+    /// Its agent is away.
+    #[error("cluster {cluster} is disconnected: its agent has no connection to the gateway{}", since(.last_seen.as_ref()))]
+    Disconnected {
+        /// Which cluster.
+        cluster: ClusterName,
+        /// When its agent was last heard of (RFC 3339).
+        last_seen: Option<String>,
+    },
+}
+
+fn since(last_seen: Option<&String>) -> String {
+    last_seen.map(|at| format!(" since {at}")).unwrap_or_default()
+}
+
+/// In whose name we speak to an API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// In the caller's, by impersonation.
+    Impersonate,
+    /// In our own: the caller *is* whoever our credentials say.
+    AsSelf,
+}
+
+/// An API server that we dial.
+#[derive(Debug)]
+pub struct Direct {
+    scheme: Scheme,
+    authority: Authority,
+    /// What the server's URL has before `/api`, without a slash at its end.
+    base_path: String,
+    host: String,
+    port: u16,
+    http2: TlsConnectorFor,
+    http1: TlsConnectorFor,
+    credentials: Credentials,
+    naming: Naming,
+    links: LinkSet,
+    dialling: Mutex<()>,
+}
+
+#[derive(Clone)]
+struct TlsConnectorFor(Arc<ClientConfig>);
+
+impl std::fmt::Debug for TlsConnectorFor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsConnectorFor")
+    }
+}
+
+/// A server URL that can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{url:?} is no API server URL: {why}")]
+pub struct InvalidServer {
+    url: String,
+    why: &'static str,
+}
+
+impl Direct {
+    /// An API server by its URL, as a kubeconfig has it (`https://host:port[/path]`). `http2` and `http1` are the same
+    /// TLS configuration, offering `h2` and `http/1.1` respectively.
+    ///
+    /// # Errors
+    /// [`InvalidServer`] if the URL has no host or isn't https.
+    pub fn new(
+        url: &str,
+        http2: Arc<ClientConfig>,
+        http1: Arc<ClientConfig>,
+        credentials: Credentials,
+        naming: Naming,
+        counters: Arc<StreamCounters>,
+    ) -> Result<Self, InvalidServer> {
+        let invalid = |why| InvalidServer { url: url.to_owned(), why };
+        let uri: Uri = url.parse().map_err(|_| invalid("it can't be parsed"))?;
+        let authority = uri.authority().cloned().ok_or_else(|| invalid("it names no host"))?;
+        if uri.scheme() != Some(&Scheme::HTTPS) {
+            return Err(invalid("only https is spoken, because credentials are sent"));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = authority.port_u16().unwrap_or(443);
+        Ok(Self {
+            scheme: Scheme::HTTPS,
+            base_path: uri.path().trim_end_matches('/').to_owned(),
+            authority,
+            host,
+            port,
+            http2: TlsConnectorFor(http2),
+            http1: TlsConnectorFor(http1),
+            credentials,
+            naming,
+            links: LinkSet::new(counters),
+            dialling: Mutex::new(()),
+        })
+    }
+
+    /// Who we are towards it.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// In whose name we speak to it.
+    pub fn naming(&self) -> Naming {
+        self.naming
+    }
+
+    /// Its URI for a path.
+    pub(crate) fn uri(&self, path: &PathAndQuery) -> Result<Uri, http::Error> {
+        let builder = Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone());
+        if self.base_path.is_empty() {
+            builder.path_and_query(path.clone()).build()
+        } else {
+            builder.path_and_query(format!("{}{path}", self.base_path)).build()
+        }
+    }
+
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// A link to it: one that is there and has room, or a new one.
+    pub(crate) async fn link(&self) -> Result<Link, BoxError> {
+        if let Some(link) = self.usable() {
+            return Ok(link);
+        }
+        let _one_at_a_time = self.dialling.lock().await;
+        if let Some(link) = self.usable() {
+            return Ok(link);
+        }
+        let open = self.links.prune();
+        if open >= MAX_LINKS
+            && let Some(link) = self.links.pick()
+        {
+            return Ok(link);
+        }
+        let stream = self.dial(&self.http2).await?;
+        let link = Link::handshake(stream, self.links.counters().clone(), || {}).await?;
+        self.links.add(link.clone());
+        Ok(link)
+    }
+
+    fn usable(&self) -> Option<Link> {
+        self.links.pick().filter(|link| link.has_room() && link.is_near())
+    }
+
+    /// A connection of its own, for an upgrade.
+    pub(crate) async fn dial_http1(&self) -> Result<mk8s_tls::ClientTlsStream<TcpStream>, BoxError> {
+        self.dial(&self.http1).await
+    }
+
+    async fn dial(&self, tls: &TlsConnectorFor) -> Result<mk8s_tls::ClientTlsStream<TcpStream>, BoxError> {
+        let connect = async {
+            let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+            tune(&stream)?;
+            let name = ServerName::try_from(self.host.clone())?;
+            Ok::<_, BoxError>(TlsConnector::from(tls.0.clone()).connect(name, stream).await?)
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
+            Ok(connected) => connected.map_err(|e| format!("{}: {e}", self.authority).into()),
+            Err(_) => Err(format!("{}: no connection within {} s", self.authority, CONNECT_TIMEOUT.as_secs()).into()),
+        }
+    }
+}

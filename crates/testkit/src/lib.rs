@@ -1,0 +1,1 @@
+//! Real clusters, databases, authorities and clocks for tests

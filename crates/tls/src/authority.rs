@@ -1,0 +1,461 @@
+//! The certificate authority that central makes for itself at its first start, and what it issues.
+//!
+//! The authority's certificate is valid for ten years and is never renewed by itself: whoever trusts the installation
+//! trusts exactly this certificate. Certificates issued end with it at the latest. To replace it, move `ca.crt` and
+//! `ca.key` away, start again, and give people and agents the new fingerprint.
+
+use std::{
+    io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData, SigningKey};
+use rustls_pki_types::{CertificateDer, DnsName};
+
+use crate::{
+    CertificateChain, CsrError, Fingerprint, MaterialError, PrivateKey,
+    csr::{ProvenKey, proven_key},
+    der::{self, AlternativeName, Purpose},
+    files, material, provider,
+};
+
+/// How long the authority's own certificate is valid.
+pub const AUTHORITY_VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// How far validity begins before now, so that a machine whose clock is behind takes a fresh certificate.
+pub const BACKDATED: Duration = Duration::from_secs(60 * 60);
+
+const CERTIFICATE_FILE: &str = "ca.crt";
+const KEY_FILE: &str = "ca.key";
+const LOCK_FILE: &str = "ca.lock";
+/// The longest name or URI put into a certificate, in bytes.
+const MAX_TEXT_BYTES: usize = 1024;
+
+/// An authority: a self-signed certificate and its P-256 key. It signs leaves only (path length 0).
+#[derive(Debug)]
+pub struct CertificateAuthority {
+    certificate: CertificateDer<'static>,
+    key: KeyPair,
+    key_identifier: Vec<u8>,
+    /// The subject, byte for byte as in the certificate.
+    name: Vec<u8>,
+    not_after: Timestamp,
+}
+
+/// A certificate with its key.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// The certificate; behind a server's stands its authority's, so that a first client can be shown what to trust.
+    pub chain: CertificateChain,
+    /// The key.
+    pub key: PrivateKey,
+}
+
+/// Whom a client certificate names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientSubject {
+    /// The common name, which Kubernetes takes for the user.
+    pub common_name: String,
+    /// The organizations, which Kubernetes takes for the groups.
+    pub organizations: Vec<String>,
+    /// URIs as subject alternative names, such as a SPIFFE ID.
+    pub uri_sans: Vec<String>,
+}
+
+/// Why there is no authority, or no certificate from it.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// A file or directory can't be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The key can be read by others than its owner.
+    #[error(
+        "{}: the authority's key has mode {mode:04o}, so others can read it; run: chmod 600 {}",
+        path.display(),
+        path.display()
+    )]
+    ReadableByOthers {
+        /// The key's file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// One of the two files is there, the other isn't.
+    #[error(
+        "{} is there, but {} is missing; restore it from a backup, or move the other away to have a new authority made \
+         (people and agents must then trust its new fingerprint)",
+        present.display(),
+        missing.display()
+    )]
+    HalfPair {
+        /// The file that is there.
+        present: PathBuf,
+        /// The file that isn't.
+        missing: PathBuf,
+    },
+    /// A file is there and can't be used.
+    #[error("{}: {source}", path.display())]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: MaterialError,
+    },
+    /// The certificate is no authority's.
+    #[error("{}: this certificate isn't an authority's (basic constraints without CA)", path.display())]
+    NoAuthority {
+        /// The certificate's file.
+        path: PathBuf,
+    },
+    /// The authority's time is over.
+    #[error(
+        "the authority's certificate expired at {not_after}; move ca.crt and ca.key away to have a new authority made \
+         (people and agents must then trust its new fingerprint)"
+    )]
+    Expired {
+        /// When.
+        not_after: Timestamp,
+    },
+    /// A server certificate for nobody.
+    #[error("a server certificate needs at least one DNS name or IP address")]
+    NoNames,
+    /// A name that can't stand in a certificate.
+    #[error("{0:?} can't stand in a certificate: {1}")]
+    BadName(String, &'static str),
+    /// Validity that is zero, or beyond what dates can say.
+    #[error("a validity of {0:?} is no length of time that a certificate can have")]
+    BadValidity(Duration),
+    /// The certificate request isn't acceptable.
+    #[error(transparent)]
+    Request(#[from] CsrError),
+    /// Cryptography failed: no random numbers, or no signature.
+    #[error("the certificate couldn't be signed: {0}")]
+    Signing(String),
+}
+
+impl CertificateAuthority {
+    /// Reads the authority from `ca.crt` and `ca.key` in the directory; makes both, and the directory, if neither is there.
+    /// Several processes that do so at once end up with the same authority.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] if one of the files is missing or can't be used, the key can be read by others, the
+    /// authority has expired, or nothing can be written.
+    pub fn load_or_create(directory: &Path, common_name: &str, now: Timestamp) -> Result<Self, AuthorityError> {
+        let certificate = directory.join(CERTIFICATE_FILE);
+        let key = directory.join(KEY_FILE);
+        // Without the lock first: a directory that is mounted read-only serves just as well.
+        if let Some(there) = Self::load(&certificate, &key, now)? {
+            return Ok(there);
+        }
+        files::ensure_directory(directory).map_err(at(directory))?;
+        let lock = directory.join(LOCK_FILE);
+        let _held = files::lock(&lock).map_err(at(&lock))?;
+        match (certificate.exists(), key.exists()) {
+            (true, true) => {
+                Self::load(&certificate, &key, now)?.ok_or(AuthorityError::NoAuthority { path: certificate })
+            }
+            (true, false) => Err(AuthorityError::HalfPair { present: certificate, missing: key }),
+            (false, true) => Err(AuthorityError::HalfPair { present: key, missing: certificate }),
+            (false, false) => {
+                let made = Self::generate(common_name, now)?;
+                let pem = PrivateKey::from_pkcs8(made.key.serialize_der()).pem();
+                files::write_atomically(&key, pem.as_bytes(), 0o600).map_err(at(&key))?;
+                let pem = made.certificate_pem();
+                files::write_atomically(&certificate, pem.as_bytes(), 0o644).map_err(at(&certificate))?;
+                Ok(made)
+            }
+        }
+    }
+
+    /// An authority in memory alone.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] if the name can't stand in a certificate, or the system has no random numbers.
+    pub fn generate(common_name: &str, now: Timestamp) -> Result<Self, AuthorityError> {
+        check_text(common_name)?;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(signing)?;
+        let name = der::name(common_name, &[]);
+        let key_identifier = der::key_identifier(key.der_bytes()).to_vec();
+        let not_after = later(now, AUTHORITY_VALIDITY)?;
+        let certificate = sign(
+            &key,
+            &der::Certificate {
+                serial: serial()?,
+                issuer: &name,
+                authority_key_identifier: &key_identifier,
+                not_before: backdated(now)?,
+                not_after,
+                subject: &name,
+                public_key: &key.subject_public_key_info(),
+                subject_key_identifier: &key_identifier,
+                purpose: Purpose::Authority,
+                alternative_names: &[],
+            },
+        )?;
+        Ok(Self { certificate, key, key_identifier, name, not_after })
+    }
+
+    /// A server's certificate with a new P-256 key. Each name is a DNS name (`*.` in front stands for one label) or an IP address. The
+    /// chain ends with the authority's own certificate.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] if there is no name or a bad one, the validity is none, or signing fails.
+    pub fn issue_server(
+        &self,
+        names: &[String],
+        validity: Duration,
+        now: Timestamp,
+    ) -> Result<Issued, AuthorityError> {
+        let alternative_names = names.iter().map(|n| server_name(n)).collect::<Result<Vec<_>, _>>()?;
+        let first = names.first().ok_or(AuthorityError::NoNames)?;
+        // 64 is what X.520 allows a common name; nothing reads it beside the alternative names.
+        let common_name = if first.len() <= 64 { first } else { "mk8s" };
+        let (key, proven) = new_key()?;
+        let subject = der::name(common_name, &[]);
+        let leaf = self.issue(&proven, &subject, Purpose::Server, &alternative_names, validity, now)?;
+        Ok(Issued { chain: chain(vec![leaf, self.certificate.clone()])?, key })
+    }
+
+    /// A client's certificate with a new P-256 key.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] if a name can't stand in a certificate, the validity is none, or signing fails.
+    pub fn issue_client(
+        &self,
+        subject: &ClientSubject,
+        validity: Duration,
+        now: Timestamp,
+    ) -> Result<Issued, AuthorityError> {
+        let (key, proven) = new_key()?;
+        Ok(Issued { chain: self.client_chain(&proven, subject, validity, now)?, key })
+    }
+
+    /// A client's certificate for the key of a request, in PEM or DER. Of the request nothing but the public key is
+    /// used, once its signature has shown that the requester holds the private key: the subject is the caller's to give.
+    ///
+    /// # Errors
+    /// [`AuthorityError`] if the request is damaged, isn't signed with its own key, or has a weak key; else as
+    /// [`CertificateAuthority::issue_client`].
+    pub fn sign_csr(
+        &self,
+        request: &[u8],
+        subject: &ClientSubject,
+        validity: Duration,
+        now: Timestamp,
+    ) -> Result<CertificateChain, AuthorityError> {
+        self.client_chain(&proven_key(request)?, subject, validity, now)
+    }
+
+    /// The authority's certificate.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// The authority's certificate as PEM.
+    pub fn certificate_pem(&self) -> String {
+        material::pem("CERTIFICATE", &self.certificate)
+    }
+
+    /// What people compare before they trust the authority.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.certificate)
+    }
+
+    /// When the authority expires.
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
+    /// The authority as it stands in the two files; none unless both are there.
+    fn load(certificate: &Path, key: &Path, now: Timestamp) -> Result<Option<Self>, AuthorityError> {
+        if !certificate.exists() || !key.exists() {
+            return Ok(None);
+        }
+        let unusable = |path: &Path| {
+            let path = path.to_owned();
+            move |source| AuthorityError::Unusable { path, source }
+        };
+        if let Some(mode) = files::readable_by_others(key).map_err(at(key))? {
+            return Err(AuthorityError::ReadableByOthers { path: key.to_owned(), mode });
+        }
+        let chain = std::fs::read(certificate).map_err(at(certificate))?;
+        let chain = CertificateChain::from_pem(&chain).map_err(unusable(certificate))?;
+        let pem = zeroize::Zeroizing::new(std::fs::read(key).map_err(at(key))?);
+        let private = PrivateKey::from_pem(&pem).map_err(unusable(key))?;
+        material::certified(&chain, &private).map_err(unusable(key))?;
+        let pair = KeyPair::from_der_and_sign_algo(private.der(), &PKCS_ECDSA_P256_SHA256)
+            .map_err(|e| MaterialError::UnusableKey(format!("an authority's key must be P-256: {e}")))
+            .map_err(unusable(key))?;
+
+        let parsed = material::parse(chain.leaf()).map_err(unusable(certificate))?;
+        if !parsed.is_ca() {
+            return Err(AuthorityError::NoAuthority { path: certificate.to_owned() });
+        }
+        let not_after = material::timestamp(parsed.validity().not_after);
+        if not_after <= now {
+            return Err(AuthorityError::Expired { not_after });
+        }
+        let key_identifier = subject_key_identifier(&parsed)
+            .unwrap_or_else(|| der::key_identifier(pair.der_bytes()).to_vec());
+        let name = parsed.subject().as_raw().to_vec();
+        Ok(Some(Self { certificate: chain.leaf().clone(), key: pair, key_identifier, name, not_after }))
+    }
+
+    fn client_chain(
+        &self,
+        key: &ProvenKey,
+        subject: &ClientSubject,
+        validity: Duration,
+        now: Timestamp,
+    ) -> Result<CertificateChain, AuthorityError> {
+        check_text(&subject.common_name)?;
+        subject.organizations.iter().try_for_each(|organization| check_text(organization))?;
+        let uris = subject.uri_sans.iter().map(|uri| {
+            check_text(uri)?;
+            match uri.is_ascii() {
+                true => Ok(AlternativeName::Uri(uri.clone())),
+                false => Err(AuthorityError::BadName(uri.clone(), "a URI is ASCII")),
+            }
+        });
+        let uris = uris.collect::<Result<Vec<_>, _>>()?;
+        let name = der::name(&subject.common_name, &subject.organizations);
+        chain(vec![self.issue(key, &name, Purpose::Client, &uris, validity, now)?])
+    }
+
+    fn issue(
+        &self,
+        key: &ProvenKey,
+        subject: &[u8],
+        purpose: Purpose,
+        alternative_names: &[AlternativeName],
+        validity: Duration,
+        now: Timestamp,
+    ) -> Result<CertificateDer<'static>, AuthorityError> {
+        if self.not_after <= now {
+            return Err(AuthorityError::Expired { not_after: self.not_after });
+        }
+        sign(
+            &self.key,
+            &der::Certificate {
+                serial: serial()?,
+                issuer: &self.name,
+                authority_key_identifier: &self.key_identifier,
+                not_before: backdated(now)?,
+                not_after: later(now, validity)?.min(self.not_after),
+                subject,
+                public_key: &key.info,
+                subject_key_identifier: &der::key_identifier(&key.bits),
+                purpose,
+                alternative_names,
+            },
+        )
+    }
+}
+
+impl Issued {
+    /// A pair from PEM texts, certificate and key. They may be the same text.
+    ///
+    /// # Errors
+    /// [`MaterialError`] if one can't be read, or the key isn't the certificate's.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, MaterialError> {
+        Self::new(CertificateChain::from_pem(chain)?, PrivateKey::from_pem(key)?)
+    }
+
+    /// A pair, once it is known to be one.
+    ///
+    /// # Errors
+    /// [`MaterialError::Mismatch`] if the key isn't the certificate's.
+    pub fn new(chain: CertificateChain, key: PrivateKey) -> Result<Self, MaterialError> {
+        material::certified(&chain, &key)?;
+        Ok(Self { chain, key })
+    }
+
+    /// Writes both files, each whole or not at all, the key first and with mode 0600.
+    ///
+    /// # Errors
+    /// [`AuthorityError::Io`] if a file can't be written.
+    pub fn save(&self, certificate: &Path, key: &Path) -> Result<(), AuthorityError> {
+        files::write_atomically(key, self.key.pem().as_bytes(), 0o600).map_err(at(key))?;
+        files::write_atomically(certificate, self.chain.pem().as_bytes(), 0o644).map_err(at(certificate))
+    }
+}
+
+fn new_key() -> Result<(PrivateKey, ProvenKey), AuthorityError> {
+    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(signing)?;
+    let proven = ProvenKey { info: pair.subject_public_key_info(), bits: pair.der_bytes().to_vec() };
+    Ok((PrivateKey::from_pkcs8(pair.serialize_der()), proven))
+}
+
+fn sign(key: &KeyPair, certificate: &der::Certificate<'_>) -> Result<CertificateDer<'static>, AuthorityError> {
+    let to_be_signed = certificate.to_be_signed();
+    let signature = key.sign(&to_be_signed).map_err(signing)?;
+    Ok(der::signed(&to_be_signed, &signature).into())
+}
+
+fn chain(certificates: Vec<CertificateDer<'static>>) -> Result<CertificateChain, AuthorityError> {
+    CertificateChain::from_der(certificates).map_err(|e| AuthorityError::Signing(e.to_string()))
+}
+
+/// 126 random bits; the first two are 01, so that the number is positive and always 16 bytes long (RFC 5280, 4.1.2.2).
+fn serial() -> Result<[u8; 16], AuthorityError> {
+    let mut serial = provider::random::<16>().map_err(|e| AuthorityError::Signing(e.to_string()))?;
+    serial[0] = serial[0] & 0x3f | 0x40;
+    Ok(serial)
+}
+
+fn backdated(now: Timestamp) -> Result<Timestamp, AuthorityError> {
+    now.checked_sub(BACKDATED).map_err(|_| AuthorityError::BadValidity(BACKDATED))
+}
+
+fn later(now: Timestamp, validity: Duration) -> Result<Timestamp, AuthorityError> {
+    SignedDuration::try_from(validity)
+        .ok()
+        .filter(|validity| *validity >= SignedDuration::from_secs(1))
+        .and_then(|validity| now.checked_add(validity).ok())
+        .ok_or(AuthorityError::BadValidity(validity))
+}
+
+fn server_name(name: &str) -> Result<AlternativeName, AuthorityError> {
+    if let Ok(address) = name.parse::<IpAddr>() {
+        return Ok(AlternativeName::Ip(address));
+    }
+    let plain = name.strip_prefix("*.").unwrap_or(name);
+    match DnsName::try_from(plain) {
+        Ok(_) => Ok(AlternativeName::Dns(name.to_ascii_lowercase())),
+        Err(_) => Err(AuthorityError::BadName(name.to_owned(), "it is neither a DNS name nor an IP address")),
+    }
+}
+
+fn check_text(text: &str) -> Result<(), AuthorityError> {
+    let reason = match text {
+        "" => "it is empty",
+        _ if text.len() > MAX_TEXT_BYTES => "it is longer than 1024 bytes",
+        _ if text.chars().any(char::is_control) => "it has a control character",
+        _ => return Ok(()),
+    };
+    Err(AuthorityError::BadName(text.chars().take(64).collect(), reason))
+}
+
+fn subject_key_identifier(certificate: &x509_parser::certificate::X509Certificate<'_>) -> Option<Vec<u8>> {
+    certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
+        _ => None,
+    })
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> AuthorityError {
+    let path = path.to_owned();
+    move |source| AuthorityError::Io { path, source }
+}
+
+fn signing(error: rcgen::Error) -> AuthorityError {
+    AuthorityError::Signing(error.to_string())
+}
