@@ -268,7 +268,7 @@ func printStates(states []*State, value any, output string) error {
 	fmt.Fprintln(table, "NAME\tPHASE\tVERSION\tSERVER\tNODE\tSUPERVISOR\tKUBECONFIG")
 	for _, state := range states {
 		phase, node := state.Phase, "-"
-		if !state.Supervisor.running() && phase != phaseFailed {
+		if !state.Supervisor.running() && (phase == phaseStarting || phase == phaseReady) {
 			phase = "killed"
 		}
 		if state.Node {

@@ -39,6 +39,7 @@ type layout string
 func (l layout) pki() string                    { return filepath.Join(string(l), "pki") }
 func (l layout) logs() string                   { return filepath.Join(string(l), "logs") }
 func (l layout) log(name string) string         { return filepath.Join(l.logs(), name+".log") }
+func (l layout) images() string                 { return filepath.Join(string(l), "images") }
 func (l layout) etcd() string                   { return filepath.Join(string(l), "etcd") }
 func (l layout) kubeconfigOf(who string) string { return filepath.Join(string(l), who+".kubeconfig") }
 func (l layout) auditLog() string               { return filepath.Join(string(l), "audit.log") }

@@ -329,24 +329,23 @@ func appendFile(archive *tar.Writer, name string, mode os.FileMode, size int64, 
 	return err
 }
 
-// buildOwnImages makes the two images every node has.
-func buildOwnImages(dir string) ([]string, error) {
+// ownImages are those that every node has, by the names of their archives.
+var ownImages = map[string]string{"pause.tar": pauseImage, "busybox.tar": busyboxImage}
+
+func buildOwnImages(dir string) error {
 	busybox, err := lookUp("busybox")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
+		return err
 	}
-	var archives []string
-	for name, file := range map[string]string{pauseImage: "pause.tar", busyboxImage: "busybox.tar"} {
-		archive := filepath.Join(dir, file)
-		if err := buildImage(imageSpec{Name: name, Busybox: busybox, Command: restUntilTerminated}, archive); err != nil {
-			return nil, err
+	for file, name := range ownImages {
+		if err := buildImage(imageSpec{Name: name, Busybox: busybox, Command: restUntilTerminated}, filepath.Join(dir, file)); err != nil {
+			return err
 		}
-		archives = append(archives, archive)
 	}
-	return archives, nil
+	return nil
 }
 
 // importArgs are ctr's arguments to load an archive into the containerd behind socket.

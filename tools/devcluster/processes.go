@@ -3,7 +3,7 @@ package main
 // The supervisor's children. In a cluster with a node the supervisor is also the first process of a
 // PID namespace and inherits every orphan in it (containerd's shims), so one loop collects whatever
 // ends, and waiting for a child means waiting for that loop's word. That is why os/exec, which
-// collects its own children, isn't used here.
+// collects its own children, must not be used in the supervisor.
 
 import (
 	"bufio"
@@ -45,6 +45,8 @@ type family struct {
 	starts   chan func()
 }
 
+// newFamily is for a program that may be the first of a PID namespace: then everything that ends is
+// collected, and else only the family's own children.
 func newFamily() *family {
 	f := &family{children: map[int]*child{}, starts: make(chan func())}
 	go func() {
@@ -55,36 +57,49 @@ func newFamily() *family {
 			start()
 		}
 	}()
-	go f.collect()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGCHLD)
+	go func() {
+		for {
+			f.collect()
+			select {
+			case <-signals:
+			case <-time.After(time.Second): // signals of one kind are merged
+			}
+		}
+	}()
 	return f
 }
 
 func (f *family) collect() {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGCHLD)
-	for {
-		f.mutex.Lock()
-		for {
-			var status syscall.WaitStatus
-			pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
-			if err == syscall.EINTR {
-				continue
-			}
-			if err != nil || pid <= 0 {
-				break
-			}
-			if c, ok := f.children[pid]; ok {
-				delete(f.children, pid)
-				c.status = status
-				close(c.ended)
-			}
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if os.Getpid() == 1 {
+		for f.collectOne(-1) {
 		}
-		f.mutex.Unlock()
-		select {
-		case <-signals:
-		case <-time.After(time.Second): // signals of one kind are merged
-		}
+		return
 	}
+	for pid := range f.children {
+		f.collectOne(pid)
+	}
+}
+
+// collectOne collects that child, or any for -1, if it has ended.
+func (f *family) collectOne(which int) bool {
+	var status syscall.WaitStatus
+	pid, err := syscall.Wait4(which, &status, syscall.WNOHANG, nil)
+	for err == syscall.EINTR {
+		pid, err = syscall.Wait4(which, &status, syscall.WNOHANG, nil)
+	}
+	if err != nil || pid <= 0 {
+		return false
+	}
+	if c, ok := f.children[pid]; ok {
+		delete(f.children, pid)
+		c.status = status
+		close(c.ended)
+	}
+	return true
 }
 
 func (f *family) start(c command) (*child, error) {
@@ -162,7 +177,7 @@ func (c *child) stop(grace time.Duration) {
 // failure says why a child that should be running isn't.
 func (c *child) failure() error {
 	reason := lastWords(c.log)
-	if reason == "" && c.status.Signaled() {
+	if c.status.Signaled() {
 		reason = "signal: " + c.status.Signal().String()
 	}
 	return fmt.Errorf("%s ended: %s; its log: %s", c.name, reason, c.log)

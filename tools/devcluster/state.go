@@ -23,6 +23,7 @@ const (
 	phaseStarting = "starting"
 	phaseReady    = "ready"
 	phaseFailed   = "failed"
+	phaseStopped  = "stopped"
 )
 
 // State is state.json. All paths are absolute; all process ids are the host's.
@@ -77,20 +78,20 @@ type Options struct {
 	Images         []string `json:"images,omitempty"`
 }
 
-// difference names the first option that two calls of `up` disagree on, or is "". What can be had
+// difference says what the options of a running cluster lack for another `up` of it, or is "". What can be had
 // from a running cluster (a copy of the kubeconfig, more images) is no difference.
 func (o Options) difference(wanted Options) string {
 	switch {
 	case wanted.Node && !o.Node:
-		return "--node"
+		return "without a node"
 	case strings.Join(o.APIServerArgs, "\n") != strings.Join(wanted.APIServerArgs, "\n"):
-		return "--apiserver-arg"
+		return "with other --apiserver-arg"
 	case wanted.AuditLog != "" && o.AuditLog != wanted.AuditLog:
-		return "--audit-log"
+		return "with another --audit-log"
 	case wanted.AuditPolicy != "" && o.AuditPolicy != wanted.AuditPolicy:
-		return "--audit-policy"
+		return "with another --audit-policy"
 	case o.BinaryDir != wanted.BinaryDir && !wanted.Node:
-		return "KUBEBUILDER_ASSETS"
+		return "with other binaries (KUBEBUILDER_ASSETS)"
 	}
 	return ""
 }

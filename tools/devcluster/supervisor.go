@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -115,7 +116,9 @@ func runSupervisor(dir string) error {
 		})
 		_ = s.reports.Encode(report{Ready: true})
 		<-ctx.Done()
+		fmt.Println(time.Now().Format(time.TimeOnly), "ending:", context.Cause(ctx))
 		s.stop()
+		s.update(func(state *State) { state.Phase = phaseStopped })
 		return nil
 	}
 	if ctx.Err() != nil {
@@ -310,10 +313,6 @@ func (s *supervisor) startContainerd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	archives, err := buildOwnImages(filepath.Join(string(s.dir), "images"))
-	if err != nil {
-		return err
-	}
 	accepts := func() error {
 		connection, err := net.Dial("unix", containerdSocket)
 		if err == nil {
@@ -328,13 +327,17 @@ func (s *supervisor) startContainerd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, archive := range append(archives, s.state.Options.Images...) {
+	archives := slices.Clone(s.state.Options.Images)
+	for file := range ownImages {
+		archives = append(archives, filepath.Join(s.dir.images(), file))
+	}
+	for _, archive := range archives {
 		load := command{name: "ctr images import " + archive, path: ctr, args: importArgs(containerdSocket, archive), log: s.dir.log("images")}
 		if err := s.family.run(load); err != nil {
 			return err
 		}
 	}
-	s.step("containerd is ready with %d images after %s", len(archives)+len(s.state.Options.Images), since(began))
+	s.step("containerd is ready with %d images after %s", len(archives), since(began))
 	return nil
 }
 

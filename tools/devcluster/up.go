@@ -26,15 +26,12 @@ type upRequest struct {
 // stdout.
 func up(request upRequest) error {
 	began := time.Now()
-	say := func(text string) {
-		fmt.Fprintf(os.Stderr, "[%5.1f s] %s\n", time.Since(began).Seconds(), text)
+	say := func(format string, arguments ...any) {
+		fmt.Fprintf(os.Stderr, "[%5.1f s] %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, arguments...))
 	}
 	if err := checkRequest(&request); err != nil {
 		return err
 	}
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-
 	lock, err := lockCluster(request.base, request.name, 5*time.Minute)
 	if err != nil {
 		return err
@@ -42,57 +39,41 @@ func up(request upRequest) error {
 	defer lock.Close()
 
 	dir := filepath.Join(request.base, request.name)
-	if old, err := loadState(dir); err == nil {
-		reused, err := reuse(old, request.options)
-		if err != nil {
-			return err
-		}
-		if reused {
-			say(fmt.Sprintf("cluster %q is running already: %s", old.Name, old.Server))
-			fmt.Println(statePath(dir))
-			return nil
-		}
-		say(fmt.Sprintf("removing what is left of a cluster %q", old.Name))
-		if err := remove(old); err != nil {
-			return err
-		}
-	} else if !errors.Is(err, os.ErrNotExist) {
+	running, err := findRunning(dir, request.options, say)
+	if err != nil {
 		return err
 	}
+	if running {
+		fmt.Println(statePath(dir))
+		return nil
+	}
 
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	number, reservation, err := reserveNumber()
 	if err != nil {
 		return err
 	}
-	defer reservation.Close()
 	state := newState(request, dir, number)
-	if err := os.MkdirAll(state.LogDir, 0o700); err != nil {
-		return err
-	}
-	if err := state.save(); err != nil {
-		return err
-	}
-
 	run, err := startSupervisor(state, reservation)
+	reservation.Close() // from here on the supervisor's own
 	if err != nil {
-		_ = os.RemoveAll(dir)
-		return err
+		return errors.Join(err, remove(state))
 	}
 	ready := make(chan error, 1)
-	go func() { ready <- readReports(run.reports, say) }()
-	var stopped os.Signal
+	go func() { ready <- readReports(run.reports, func(step string) { say("%s", step) }) }()
 	select {
-	case err = <-ready:
-	case stopped = <-signals:
+	case signal := <-signals:
 		say("stopping")
 		run.end()
 		if err := remove(state); err != nil {
 			return err
 		}
-		return fmt.Errorf("stopped by %v; nothing is left running", stopped)
-	}
-	if err != nil {
-		return run.failed(state, err)
+		return fmt.Errorf("stopped by %v; nothing is left running", signal)
+	case err := <-ready:
+		if err != nil {
+			return run.failed(state, err)
+		}
 	}
 
 	if state, err = loadState(dir); err != nil {
@@ -103,7 +84,7 @@ func up(request upRequest) error {
 		run.end()
 		return errors.Join(err, remove(state))
 	}
-	say(fmt.Sprintf("cluster %q is ready: export KUBECONFIG=%s", state.Name, state.Kubeconfig))
+	say("cluster %q is ready: export KUBECONFIG=%s", state.Name, state.Kubeconfig)
 	fmt.Println(statePath(dir))
 	if request.detach {
 		return run.leave()
@@ -123,6 +104,28 @@ func up(request upRequest) error {
 	}
 	say("stopped")
 	return nil
+}
+
+// findRunning answers true if there is such a cluster already, and removes what is left of one that
+// doesn't run.
+func findRunning(dir string, wanted Options, say func(string, ...any)) (bool, error) {
+	old, err := loadState(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	reused, err := reuse(old, wanted)
+	if err != nil {
+		return false, err
+	}
+	if reused {
+		say("cluster %q is running already: %s", old.Name, old.Server)
+		return true, nil
+	}
+	say("removing what is left of a cluster %q", old.Name)
+	return false, remove(old)
 }
 
 func checkRequest(request *upRequest) error {
@@ -214,6 +217,18 @@ func startSupervisor(state *State, reservation *os.File) (*supervision, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
+	}
+	if err := os.MkdirAll(state.LogDir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := state.save(); err != nil {
+		return nil, err
+	}
+	if state.Node {
+		// Here, because the supervisor collects whatever ends and can't wait for a program by itself.
+		if err := buildOwnImages(layout(state.Dir).images()); err != nil {
+			return nil, err
+		}
 	}
 	reports, reportsIn, err := os.Pipe()
 	if err != nil {
@@ -351,7 +366,7 @@ func reuse(old *State, wanted Options) (bool, error) {
 		}
 	}
 	if difference := old.Options.difference(wanted); difference != "" {
-		return false, fmt.Errorf("cluster %q is running with another %s; take another --name, or run: devcluster down --name %s", old.Name, difference, old.Name)
+		return false, fmt.Errorf("cluster %q is running %s; take another --name, or run: devcluster down --name %s", old.Name, difference, old.Name)
 	}
 	for _, image := range wanted.Images {
 		if err := loadImage(old, image); err != nil {

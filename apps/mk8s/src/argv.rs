@@ -65,8 +65,16 @@ mod tests {
             ("mk8s kubectl get pods -n x", "mk8s kubectl", "get pods -n x"),
             ("mk8s k -- --help", "mk8s k", "-- --help"),
             ("mk8s kubectl --help", "mk8s kubectl", "--help"),
-            ("mk8s --cluster a kubectl exec p -- k", "mk8s --cluster a kubectl", "exec p -- k"),
-            ("mk8s --cluster=a k --cluster b", "mk8s --cluster=a k", "--cluster b"),
+            (
+                "mk8s --cluster a kubectl exec p -- k",
+                "mk8s --cluster a kubectl",
+                "exec p -- k",
+            ),
+            (
+                "mk8s --cluster=a k --cluster b",
+                "mk8s --cluster=a k",
+                "--cluster b",
+            ),
             ("mk8s --cluster kubectl k get", "mk8s --cluster kubectl k", "get"),
             ("mk8s clusters use kubectl", "mk8s clusters use kubectl", ""),
             ("mk8s help kubectl", "mk8s help kubectl", ""),

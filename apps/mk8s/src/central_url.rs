@@ -36,7 +36,9 @@ impl CentralUrl {
     /// The host, an IPv6 address without its brackets.
     pub(crate) fn host(&self) -> &str {
         let host = self.url.host_str().unwrap_or_default();
-        host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host)
+        host.strip_prefix('[')
+            .and_then(|inner| inner.strip_suffix(']'))
+            .unwrap_or(host)
     }
 
     /// The port, 443 when none was given.
@@ -46,7 +48,11 @@ impl CentralUrl {
 
     /// Host and port as a piece of a file name.
     pub(crate) fn file_stem(&self) -> String {
-        let host: String = self.host().chars().map(|c| if c == ':' { '-' } else { c }).collect();
+        let host: String = self
+            .host()
+            .chars()
+            .map(|c| if c == ':' { '-' } else { c })
+            .collect();
         format!("{host}_{}", self.port())
     }
 
@@ -62,11 +68,21 @@ impl FromStr for CentralUrl {
     fn from_str(text: &str) -> Result<Self, Failure> {
         let text = text.trim();
         if text.is_empty() {
-            return Err(Failure::usage("central's URL is empty").hint("give it as https://HOST or https://HOST:PORT"));
+            return Err(
+                Failure::usage("central's URL is empty").hint("give it as https://HOST or https://HOST:PORT")
+            );
         }
-        let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        let with_scheme = if text.contains("://") {
+            text.to_owned()
+        } else {
+            format!("https://{text}")
+        };
         // What stands before an @ may be a password.
-        let shown = if text.contains('@') { "(not shown)".to_owned() } else { crate::output::plain(text) };
+        let shown = if text.contains('@') {
+            "(not shown)".to_owned()
+        } else {
+            crate::output::plain(text)
+        };
         let refuse = |why: &str| {
             Failure::usage(format!("central's URL {shown} {why}"))
                 .hint("give it as https://HOST or https://HOST:PORT")
@@ -74,7 +90,11 @@ impl FromStr for CentralUrl {
         let url = Url::parse(&with_scheme).map_err(|error| refuse(&format!("can't be read: {error}")))?;
         match url.scheme() {
             "https" => {}
-            "http" => return Err(refuse("is http: passwords and tokens only ever travel over https")),
+            "http" => {
+                return Err(refuse(
+                    "is http: passwords and tokens only ever travel over https",
+                ));
+            }
             _ => return Err(refuse("isn't https")),
         }
         if url.host_str().is_none_or(str::is_empty) {
@@ -86,7 +106,10 @@ impl FromStr for CentralUrl {
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
             return Err(refuse("has something after the host and port"));
         }
-        Ok(Self { origin: url.origin().ascii_serialization(), url })
+        Ok(Self {
+            origin: url.origin().ascii_serialization(),
+            url,
+        })
     }
 }
 
@@ -103,9 +126,21 @@ mod tests {
     #[test]
     fn spellings_of_one_central_are_one() {
         for (text, origin, stem) in [
-            ("https://central.example.com:8080", "https://central.example.com:8080", "central.example.com_8080"),
-            ("https://CENTRAL.example.com:443/", "https://central.example.com", "central.example.com_443"),
-            ("central.example.com", "https://central.example.com", "central.example.com_443"),
+            (
+                "https://central.example.com:8080",
+                "https://central.example.com:8080",
+                "central.example.com_8080",
+            ),
+            (
+                "https://CENTRAL.example.com:443/",
+                "https://central.example.com",
+                "central.example.com_443",
+            ),
+            (
+                "central.example.com",
+                "https://central.example.com",
+                "central.example.com_443",
+            ),
             ("localhost:8443", "https://localhost:8443", "localhost_8443"),
             ("https://[::1]:8443", "https://[::1]:8443", "--1_8443"),
         ] {
@@ -135,7 +170,10 @@ mod tests {
     #[test]
     fn endpoints_and_servers() {
         let url: CentralUrl = "https://[::1]:8443".parse().expect("valid");
-        assert_eq!(url.endpoint("/auth/login").as_str(), "https://[::1]:8443/auth/login");
+        assert_eq!(
+            url.endpoint("/auth/login").as_str(),
+            "https://[::1]:8443/auth/login"
+        );
         assert_eq!(url.host(), "::1");
         let name = "prod".parse().expect("valid");
         assert_eq!(url.cluster_server(&name), "https://[::1]:8443/k8s/clusters/prod");

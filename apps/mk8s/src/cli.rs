@@ -272,7 +272,13 @@ pub(crate) struct Complete {
 #[derive(Debug, Args)]
 pub(crate) struct Output {
     /// How to print it
-    #[arg(long = "output", short = 'o', value_name = "FORMAT", value_enum, default_value = "table")]
+    #[arg(
+        long = "output",
+        short = 'o',
+        value_name = "FORMAT",
+        value_enum,
+        default_value = "table"
+    )]
     pub(crate) format: Format,
 }
 

@@ -73,7 +73,8 @@ impl CentralClient {
     /// A client that believes `trust` alone.
     pub(crate) fn new(central: CentralUrl, trust: Trust) -> Result<Self, Failure> {
         let cannot = |error: &dyn std::fmt::Display| Failure::new(format!("can't set TLS up: {error}"));
-        let tls = mk8s_tls::client::config(&trust.roots(), None, &[b"h2", b"http/1.1"]).map_err(|error| cannot(&error))?;
+        let tls = mk8s_tls::client::config(&trust.roots(), None, &[b"h2", b"http/1.1"])
+            .map_err(|error| cannot(&error))?;
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls.as_ref().clone())
             .https_only(true)
@@ -98,27 +99,48 @@ impl CentralClient {
 
     /// `POST /auth/login`.
     pub(crate) async fn login(&self, email: &str, password: &SecretString) -> Result<Tokens, CentralError> {
-        self.call(Method::POST, "/auth/login", None, Some(&LoginRequest { email, password })).await
+        self.call(
+            Method::POST,
+            "/auth/login",
+            None,
+            Some(&LoginRequest { email, password }),
+        )
+        .await
     }
 
     /// `POST /auth/refresh`.
     pub(crate) async fn refresh(&self, refresh_token: &SecretString) -> Result<Tokens, CentralError> {
-        self.call(Method::POST, "/auth/refresh", None, Some(&RefreshRequest { refresh_token })).await
+        self.call(
+            Method::POST,
+            "/auth/refresh",
+            None,
+            Some(&RefreshRequest { refresh_token }),
+        )
+        .await
     }
 
     /// `POST /auth/logout`.
     pub(crate) async fn logout(&self, refresh_token: &SecretString) -> Result<(), CentralError> {
-        self.send(Method::POST, "/auth/logout", None, Some(&RefreshRequest { refresh_token })).await.map(drop)
+        self.send(
+            Method::POST,
+            "/auth/logout",
+            None,
+            Some(&RefreshRequest { refresh_token }),
+        )
+        .await
+        .map(drop)
     }
 
     /// `GET /auth/whoami`.
     pub(crate) async fn who_am_i(&self, token: &SecretString) -> Result<WhoAmI, CentralError> {
-        self.call(Method::GET, "/auth/whoami", Some(token), None::<&()>).await
+        self.call(Method::GET, "/auth/whoami", Some(token), None::<&()>)
+            .await
     }
 
     /// `GET /clusters`.
     pub(crate) async fn clusters(&self, token: &SecretString) -> Result<ClusterList, CentralError> {
-        self.call(Method::GET, "/clusters", Some(token), None::<&()>).await
+        self.call(Method::GET, "/clusters", Some(token), None::<&()>)
+            .await
     }
 
     async fn call<T: DeserializeOwned>(
@@ -131,7 +153,11 @@ impl CentralClient {
         let answer = self.send(method, path, token, body).await?;
         // Where it is wrong, not what is there: the answer to a login holds tokens.
         serde_json::from_slice(&answer).map_err(|error| {
-            self.unexpected(format!("{path}: line {}, column {}", error.line(), error.column()))
+            self.unexpected(format!(
+                "{path}: line {}, column {}",
+                error.line(),
+                error.column()
+            ))
         })
     }
 
@@ -143,7 +169,10 @@ impl CentralClient {
         token: Option<&SecretString>,
         body: Option<&impl Serialize>,
     ) -> Result<Vec<u8>, CentralError> {
-        let mut request = self.http.request(method, self.central.endpoint(path)).header(header::ACCEPT, "application/json");
+        let mut request = self
+            .http
+            .request(method, self.central.endpoint(path))
+            .header(header::ACCEPT, "application/json");
         if let Some(token) = token {
             request = request.bearer_auth(token.expose_secret());
         }
@@ -161,8 +190,15 @@ impl CentralClient {
         if status.is_redirection() {
             return Err(self.unexpected(format!("{path}: a redirection ({status})")));
         }
-        let problem = if is_json { serde_json::from_slice(&answer).unwrap_or_default() } else { Problem::default() };
-        let problem = Problem { retry_after, ..problem };
+        let problem = if is_json {
+            serde_json::from_slice(&answer).unwrap_or_default()
+        } else {
+            Problem::default()
+        };
+        let problem = Problem {
+            retry_after,
+            ..problem
+        };
         Err(match status {
             StatusCode::UNAUTHORIZED => CentralError::Unauthorized(problem),
             StatusCode::NOT_FOUND if !is_json => self.unexpected(format!("{path}: {status}")),
@@ -195,14 +231,22 @@ impl CentralClient {
     }
 
     fn unexpected(&self, reason: String) -> CentralError {
-        CentralError::Unexpected { central: self.central.clone(), reason: plain(&reason) }
+        CentralError::Unexpected {
+            central: self.central.clone(),
+            reason: plain(&reason),
+        }
     }
 }
 
 impl Problem {
     /// One line of what central said.
     fn line(&self, status: StatusCode) -> String {
-        let said = self.detail.as_deref().or(self.title.as_deref()).map(plain).filter(|said| !said.is_empty());
+        let said = self
+            .detail
+            .as_deref()
+            .or(self.title.as_deref())
+            .map(plain)
+            .filter(|said| !said.is_empty());
         let said = said.unwrap_or_else(|| format!("central answered {status}"));
         said.strip_suffix('.').map(str::to_owned).unwrap_or(said)
     }
@@ -210,7 +254,9 @@ impl Problem {
     /// What central says to do, and when.
     fn advice(&self) -> Option<String> {
         let hint = self.hint.as_deref().map(plain).filter(|hint| !hint.is_empty());
-        let wait = self.retry_after.map(|wait| format!("try again in {}", duration(wait.as_secs())));
+        let wait = self
+            .retry_after
+            .map(|wait| format!("try again in {}", duration(wait.as_secs())));
         match (hint, wait) {
             (Some(hint), Some(wait)) => Some(format!("{hint} ({wait})")),
             (hint, wait) => hint.or(wait),
@@ -222,12 +268,14 @@ impl From<CentralError> for Failure {
     fn from(error: CentralError) -> Self {
         let failure = Self::new(error.to_string());
         match error {
-            CentralError::Unreachable { .. } => {
-                failure.hint("check the network, HTTPS_PROXY and central's URL (`mk8s login --central URL` changes it)")
-            }
+            CentralError::Unreachable { .. } => failure.hint(
+                "check the network, HTTPS_PROXY and central's URL (`mk8s login --central URL` changes it)",
+            ),
             CentralError::Certificate { .. } => failure.hint("mk8s login"),
             CentralError::Unexpected { .. } => failure.hint("check central's URL: mk8s login --central URL"),
-            CentralError::Unauthorized(problem) => failure.hint(problem.advice().unwrap_or("mk8s login".to_owned())),
+            CentralError::Unauthorized(problem) => {
+                failure.hint(problem.advice().unwrap_or("mk8s login".to_owned()))
+            }
             CentralError::Refused { problem, .. } => match problem.advice() {
                 Some(advice) => failure.hint(advice),
                 None => failure,
@@ -243,6 +291,10 @@ fn retry_after(response: &Response) -> Option<Duration> {
 }
 
 fn content_type(response: &Response) -> String {
-    let value = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_lowercase()
 }

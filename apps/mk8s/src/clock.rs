@@ -30,8 +30,14 @@ struct BootMoment {
 impl Moment {
     /// Reads this machine's clocks.
     pub(crate) fn now() -> Self {
-        let unix_seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Self { unix_seconds, boot: BootMoment::now() }
+        let unix_seconds = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        Self {
+            unix_seconds,
+            boot: BootMoment::now(),
+        }
     }
 
     /// The time from `earlier` to here, or `None` if the clocks only allow to say that it isn't known.
@@ -63,9 +69,15 @@ impl Moment {
 impl BootMoment {
     #[cfg(target_os = "linux")]
     fn now() -> Option<Self> {
-        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned();
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+            .ok()?
+            .trim()
+            .to_owned();
         let seconds = rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec;
-        Some(Self { id, seconds: u64::try_from(seconds).ok()? })
+        Some(Self {
+            id,
+            seconds: u64::try_from(seconds).ok()?,
+        })
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -78,7 +90,13 @@ impl BootMoment {
 impl Moment {
     /// A moment of a test's choosing.
     pub(crate) fn at(unix_seconds: u64, boot: Option<(&str, u64)>) -> Self {
-        Self { unix_seconds, boot: boot.map(|(id, seconds)| BootMoment { id: id.to_owned(), seconds }) }
+        Self {
+            unix_seconds,
+            boot: boot.map(|(id, seconds)| BootMoment {
+                id: id.to_owned(),
+                seconds,
+            }),
+        }
     }
 }
 
@@ -96,18 +114,27 @@ mod tests {
     #[test]
     fn after_a_reboot_the_wall_clock_is_all_there_is() {
         let received = Moment::at(10_000, Some(("a", 100)));
-        assert_eq!(Moment::at(10_060, Some(("b", 5))).since(&received), Some(Duration::from_secs(60)));
+        assert_eq!(
+            Moment::at(10_060, Some(("b", 5))).since(&received),
+            Some(Duration::from_secs(60))
+        );
         assert_eq!(Moment::at(9_999, Some(("b", 5))).since(&received), None);
     }
 
     #[test]
     fn the_larger_age_wins() {
         let received = Moment::at(10_000, Some(("a", 100)));
-        assert_eq!(Moment::at(10_700, Some(("a", 110))).since(&received), Some(Duration::from_secs(700)));
+        assert_eq!(
+            Moment::at(10_700, Some(("a", 110))).since(&received),
+            Some(Duration::from_secs(700))
+        );
     }
 
     #[test]
     fn a_time_is_written_as_rfc_3339() {
-        assert_eq!(Moment::at(1_700_000_000, None).rfc3339_after(Duration::from_secs(60)), "2023-11-14T22:14:20Z");
+        assert_eq!(
+            Moment::at(1_700_000_000, None).rfc3339_after(Duration::from_secs(60)),
+            "2023-11-14T22:14:20Z"
+        );
     }
 }

@@ -38,9 +38,15 @@ pub(crate) fn recent(context: &Context<'_>, central: &CentralUrl) -> Option<Vec<
 /// Asks central, and keeps the answer.
 pub(crate) async fn fetch(context: &Context<'_>, central: &CentralUrl) -> Result<Vec<Cluster>> {
     let client = context.client(central)?;
-    let list = context.access(central).ask(&client, async |client, token| client.clusters(token).await).await?;
+    let list = context
+        .access(central)
+        .ask(&client, async |client, token| client.clusters(token).await)
+        .await?;
     let names = list.clusters.iter().map(|cluster| cluster.name.clone()).collect();
-    let cached = Cached { fetched: Moment::now(), clusters: names };
+    let cached = Cached {
+        fetched: Moment::now(),
+        clusters: names,
+    };
     if let Ok(json) = serde_json::to_vec(&cached) {
         // Only time is lost without it.
         let _ = home::write_private(&context.home.cluster_cache(central), &json);
@@ -59,9 +65,14 @@ pub(crate) fn unknown<'c>(name: &ClusterName, known: impl Iterator<Item = &'c Cl
     names.sort_unstable();
     let more = if names.len() > MOST_NAMES { ", …" } else { "" };
     names.truncate(MOST_NAMES);
-    let failure = Failure::new(format!("there is no cluster {name}, or your roles don't reach it"));
+    let failure = Failure::new(format!(
+        "there is no cluster {name}, or your roles don't reach it"
+    ));
     if names.is_empty() {
         return failure.hint("your roles reach no cluster: ask your administrator");
     }
-    failure.hint(format!("you can reach {}{more} (mk8s clusters list)", names.join(", ")))
+    failure.hint(format!(
+        "you can reach {}{more} (mk8s clusters list)",
+        names.join(", ")
+    ))
 }

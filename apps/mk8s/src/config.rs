@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{Failure, Result},
     home::{self, Home},
+    output::plain,
 };
 
 /// The file, key for key.
@@ -36,7 +37,9 @@ impl Config {
     pub(crate) fn load(home: &Home) -> Result<Self> {
         home.check()?;
         let path = home.config_file();
-        let Some(content) = home::read(&path)? else { return Ok(Self::default()) };
+        let Some(content) = home::read(&path)? else {
+            return Ok(Self::default());
+        };
         let text = String::from_utf8(content)
             .map_err(|_| Failure::new(format!("{} isn't UTF-8 text", path.display())))?;
         Self::parse(&path, &text)
@@ -46,11 +49,17 @@ impl Config {
     pub(crate) fn save(&self, home: &Home) -> Result<()> {
         home.ensure()?;
         let path = home.config_file();
-        let before = home::read(&path)?.and_then(|content| String::from_utf8(content).ok()).unwrap_or_default();
+        let before = home::read(&path)?
+            .and_then(|content| String::from_utf8(content).ok())
+            .unwrap_or_default();
         let edited = self.edit(&before);
         let text = match Self::parse(&path, &edited) {
             Ok(config) if config == *self => edited,
-            _ => self.entries().iter().filter_map(|(key, value)| Some(line(key, value.as_deref()?))).collect(),
+            _ => self
+                .entries()
+                .iter()
+                .filter_map(|(key, value)| Some(line(key, value.as_deref()?)))
+                .collect(),
         };
         if text == before {
             return Ok(());
@@ -59,7 +68,8 @@ impl Config {
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self> {
-        let blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#') || line.trim() == "---";
+        let blank =
+            |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#') || line.trim() == "---";
         if text.lines().all(blank) {
             return Ok(Self::default());
         }
@@ -71,7 +81,10 @@ impl Config {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         [
             ("central_url", self.central_url.clone()),
-            ("current_cluster", self.current_cluster.as_ref().map(ToString::to_string)),
+            (
+                "current_cluster",
+                self.current_cluster.as_ref().map(ToString::to_string),
+            ),
             ("namespace", self.namespace.clone()),
             ("kubectl", path(&self.kubectl)),
             ("ca_file", path(&self.ca_file)),
@@ -89,7 +102,11 @@ impl Config {
                     lines.push(format!("{old}\n"));
                 } else if let (Some(value), false) = (&value, written) {
                     let same = scalar_of(old).as_deref() == Some(value);
-                    lines.push(if same { format!("{old}\n") } else { line(key, value) });
+                    lines.push(if same {
+                        format!("{old}\n")
+                    } else {
+                        line(key, value)
+                    });
                     written = true;
                 }
             }
@@ -104,7 +121,8 @@ impl Config {
 
 /// Whether the line is `key: …` at the top level.
 fn is_entry(line: &str, key: &str) -> bool {
-    line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':'))
+    line.strip_prefix(key)
+        .is_some_and(|rest| rest.trim_start().starts_with(':'))
 }
 
 /// The value of a `key: value` line, as YAML reads it.
@@ -124,21 +142,29 @@ fn line(key: &str, value: &str) -> String {
 
 /// File, line and key of what can't be read.
 fn malformed(path: &Path, text: &str, error: &serde_saphyr::Error) -> Failure {
-    let at = error.location().map(|location| usize::try_from(location.line()).unwrap_or(usize::MAX));
-    let key = at
-        .and_then(|at| text.lines().nth(at.saturating_sub(1)))
-        .and_then(|line| line.split_once(':'))
-        .map(|(key, _)| key.trim().to_owned());
-    let mut message = path.display().to_string();
-    if let Some(at) = at {
-        message += &format!(":{at}");
-    }
-    let why = crate::output::plain(&error.without_snippet().to_string());
-    match key {
-        Some(key) if !key.is_empty() && !why.contains(&key) => message += &format!(": {}: {why}", crate::output::plain(&key)),
-        _ => message += &format!(": {why}"),
-    }
-    Failure::new(message).hint("the keys are central_url, current_cluster, namespace, kubectl and ca_file; each takes one text")
+    let at = error
+        .location()
+        .map(|location| usize::try_from(location.line()).unwrap_or(usize::MAX));
+    let key = at.and_then(|at| text.lines().take(at).filter_map(top_level_key).last());
+    let place = at.map_or(path.display().to_string(), |at| {
+        format!("{}:{at}", path.display())
+    });
+    // Line and column are said once, in front.
+    let why = plain(&error.without_snippet().to_string());
+    let why = why.rsplit_once(" at line ").map_or(why.as_str(), |(why, _)| why);
+    let message = match key {
+        Some(key) if !why.contains(key) => format!("{place}: {}: {why}", plain(key)),
+        _ => format!("{place}: {why}"),
+    };
+    Failure::new(message).hint(
+        "the keys are central_url, current_cluster, namespace, kubectl and ca_file; each takes one text",
+    )
+}
+
+/// The key of a line that begins an entry.
+fn top_level_key(line: &str) -> Option<&str> {
+    let starts = line.starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '"' || c == '\'');
+    line.split_once(':').filter(|_| starts).map(|(key, _)| key.trim())
 }
 
 #[cfg(test)]
@@ -151,10 +177,17 @@ mod tests {
 
     #[test]
     fn the_documented_file_is_read() {
-        let config = parse("central_url: https://central.example.com:8080\ncurrent_cluster: production-us-east\n")
-            .expect("valid");
-        assert_eq!(config.central_url.as_deref(), Some("https://central.example.com:8080"));
-        assert_eq!(config.current_cluster, Some("production-us-east".parse().expect("valid")));
+        let config =
+            parse("central_url: https://central.example.com:8080\ncurrent_cluster: production-us-east\n")
+                .expect("valid");
+        assert_eq!(
+            config.central_url.as_deref(),
+            Some("https://central.example.com:8080")
+        );
+        assert_eq!(
+            config.current_cluster,
+            Some("production-us-east".parse().expect("valid"))
+        );
     }
 
     #[test]
@@ -169,12 +202,16 @@ mod tests {
         for (text, line, key) in [
             ("central_url: https://a\nclustr: x\n", ":2:", "clustr"),
             ("# c\ncentral_url: [1, 2]\n", ":2:", "central_url"),
+            ("central_url:\n  - https://a\n", ":2:", "central_url"),
             ("current_cluster: Not/A/Name\n", ":1:", "current_cluster"),
             ("central_url: a\ncentral_url: b\n", ":2:", "central_url"),
         ] {
             let failure = parse(text).expect_err(text);
             let (message, _) = failure.lines().expect("lines");
-            assert!(message.starts_with(&format!("/h/config.yaml{line}")), "{text:?}: {message}");
+            assert!(
+                message.starts_with(&format!("/h/config.yaml{line}")),
+                "{text:?}: {message}"
+            );
             assert!(message.contains(key), "{text:?}: {message}");
             assert!(!message.contains('\n'), "{message}");
         }
@@ -187,20 +224,32 @@ mod tests {
         config.current_cluster = Some("b".parse().expect("valid"));
         config.namespace = Some("web".to_owned());
         let after = config.edit(before);
-        assert_eq!(after, "# mine\nkubectl: kubecolor # pretty\ncurrent_cluster: b\nnamespace: web\n");
+        assert_eq!(
+            after,
+            "# mine\nkubectl: kubecolor # pretty\ncurrent_cluster: b\nnamespace: web\n"
+        );
         assert_eq!(parse(&after), Ok(config));
     }
 
     #[test]
     fn an_edit_drops_what_is_unset() {
-        let config = Config { central_url: Some("https://a".to_owned()), ..Config::default() };
-        assert_eq!(config.edit("namespace: x\ncurrent_cluster: a\n"), "central_url: https://a\n");
+        let config = Config {
+            central_url: Some("https://a".to_owned()),
+            ..Config::default()
+        };
+        assert_eq!(
+            config.edit("namespace: x\ncurrent_cluster: a\n"),
+            "central_url: https://a\n"
+        );
     }
 
     #[test]
     fn a_value_that_needs_quotes_gets_them() {
         for value in ["12", "true", "a: b", "# x", "", "null", "quote\"d", "-"] {
-            let config = Config { namespace: Some(value.to_owned()), ..Config::default() };
+            let config = Config {
+                namespace: Some(value.to_owned()),
+                ..Config::default()
+            };
             assert_eq!(parse(&config.edit("")), Ok(config.clone()), "{value:?}");
         }
     }

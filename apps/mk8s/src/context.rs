@@ -58,7 +58,9 @@ impl Environment {
             current_directory: std::env::current_dir().ok(),
             path: path("PATH"),
             executable: std::env::current_exe().ok(),
-            depth: text(DEPTH_VARIABLE).and_then(|depth| depth.parse().ok()).unwrap_or_default(),
+            depth: text(DEPTH_VARIABLE)
+                .and_then(|depth| depth.parse().ok())
+                .unwrap_or_default(),
             stdin_is_terminal: std::io::stdin().is_terminal(),
             stderr_is_terminal: std::io::stderr().is_terminal(),
         }
@@ -74,8 +76,10 @@ impl Environment {
         if self.depth < DEEPEST {
             return Ok(());
         }
-        Err(Failure::new("mk8s kubectl started itself: the kubectl that it runs is a script that calls mk8s kubectl")
-            .hint("name the real one in ~/.mk8s/config.yaml: `kubectl: /path/to/kubectl`"))
+        Err(Failure::new(
+            "mk8s kubectl started itself: the kubectl that it runs is a script that calls mk8s kubectl",
+        )
+        .hint("name the real one in ~/.mk8s/config.yaml: `kubectl: /path/to/kubectl`"))
     }
 
     /// The path from the root, with `~/` as a shell reads it.
@@ -113,7 +117,11 @@ impl<'a> Context<'a> {
     pub(crate) fn load(environment: &'a Environment) -> Result<Self> {
         let home = environment.home()?;
         let config = Config::load(&home)?;
-        Ok(Self { environment, home, config })
+        Ok(Self {
+            environment,
+            home,
+            config,
+        })
     }
 
     /// Central: the environment's, else the configured one.
@@ -133,8 +141,14 @@ impl<'a> Context<'a> {
 
     /// The cluster that the environment names.
     pub(crate) fn cluster_from_environment(&self) -> Result<Option<ClusterName>> {
-        let named = self.environment.cluster.as_deref().map(|text| text.trim().parse::<ClusterName>());
-        named.transpose().map_err(|error| Failure::usage(format!("MK8S_CLUSTER: {error}")))
+        let named = self
+            .environment
+            .cluster
+            .as_deref()
+            .map(|text| text.trim().parse::<ClusterName>());
+        named
+            .transpose()
+            .map_err(|error| Failure::usage(format!("MK8S_CLUSTER: {error}")))
     }
 
     /// Whom to believe to be this central.
@@ -150,8 +164,12 @@ impl<'a> Context<'a> {
                 self.environment.absolute(file)
             };
             let pem = home::read(&path)?.ok_or_else(|| {
-                Failure::new(format!("{} doesn't exist, and ca_file in {} names it", path.display(), self.home.config_file().display()))
-                    .hint("put the certificate authority there, or remove ca_file and run `mk8s login`")
+                Failure::new(format!(
+                    "{} doesn't exist, and ca_file in {} names it",
+                    path.display(),
+                    self.home.config_file().display()
+                ))
+                .hint("put the certificate authority there, or remove ca_file and run `mk8s login`")
             })?;
             return Trust::only(path, pem);
         }

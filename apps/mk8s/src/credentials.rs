@@ -3,13 +3,7 @@
 //! A session is kept under the central that gave it, so that its token can't be sent to another one. The file is replaced
 //! in one step and read without the lock; the lock is for those who are about to change it.
 
-use std::{
-    collections::BTreeMap,
-    fs::{File, OpenOptions, TryLockError},
-    io,
-    os::unix::fs::OpenOptionsExt as _,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -20,12 +14,11 @@ use crate::{
     contract::{Tokens, exposed},
     error::{Failure, Result},
     home::{self, Home},
+    lock::Lock,
 };
 
 /// How long to wait for another process of ours: longer than one request to central may take.
 const LOCK_LIMIT: Duration = Duration::from_secs(45);
-/// How often to look whether the lock is free.
-const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 /// The format written; a file of another one is not ours to change.
 const VERSION: u32 = 1;
 
@@ -90,12 +83,6 @@ pub(crate) struct CredentialStore<'a> {
     home: &'a Home,
 }
 
-/// Held while the file is changed; dropped, it lets others in.
-#[derive(Debug)]
-pub(crate) struct CredentialLock {
-    _file: Option<File>,
-}
-
 impl<'a> CredentialStore<'a> {
     /// The file in this directory.
     pub(crate) fn new(home: &'a Home) -> Self {
@@ -108,19 +95,22 @@ impl<'a> CredentialStore<'a> {
     }
 
     /// Waits for the lock.
-    pub(crate) fn lock(&self) -> Result<CredentialLock> {
-        self.lock_within(LOCK_LIMIT)
+    pub(crate) fn lock(&self) -> Result<Lock> {
+        self.home.ensure()?;
+        Lock::acquire(&self.home.credentials_lock(), LOCK_LIMIT)
     }
 
     /// Replaces the session at this central.
-    pub(crate) fn save(&self, _lock: &CredentialLock, central: &CentralUrl, session: &Session) -> Result<()> {
+    pub(crate) fn save(&self, _lock: &Lock, central: &CentralUrl, session: &Session) -> Result<()> {
         let mut stored = self.read()?;
-        stored.sessions.insert(central.as_str().to_owned(), session.clone());
+        stored
+            .sessions
+            .insert(central.as_str().to_owned(), session.clone());
         self.write(&stored)
     }
 
     /// As [`Self::save`], for a login: a file that can't be read as credentials is of no use to anybody and is replaced.
-    pub(crate) fn save_login(&self, _lock: &CredentialLock, central: &CentralUrl, session: &Session) -> Result<()> {
+    pub(crate) fn save_login(&self, _lock: &Lock, central: &CentralUrl, session: &Session) -> Result<()> {
         let path = self.home.credentials_file();
         let mut stored = match home::read_private(&path)? {
             Some(content) => serde_json::from_slice(&content).unwrap_or_default(),
@@ -129,12 +119,14 @@ impl<'a> CredentialStore<'a> {
         if stored.version != VERSION {
             stored = Stored::default();
         }
-        stored.sessions.insert(central.as_str().to_owned(), session.clone());
+        stored
+            .sessions
+            .insert(central.as_str().to_owned(), session.clone());
         self.write(&stored)
     }
 
     /// Forgets the session at this central.
-    pub(crate) fn remove(&self, _lock: &CredentialLock, central: &CentralUrl) -> Result<()> {
+    pub(crate) fn remove(&self, _lock: &Lock, central: &CentralUrl) -> Result<()> {
         let mut stored = self.read()?;
         if stored.sessions.remove(central.as_str()).is_some() {
             self.write(&stored)?;
@@ -144,7 +136,9 @@ impl<'a> CredentialStore<'a> {
 
     fn read(&self) -> Result<Stored> {
         let path = self.home.credentials_file();
-        let Some(content) = home::read_private(&path)? else { return Ok(Stored::default()) };
+        let Some(content) = home::read_private(&path)? else {
+            return Ok(Stored::default());
+        };
         let unreadable = |why: String| {
             Failure::new(format!("{} can't be read: {why}", path.display()))
                 .hint("run `mk8s login`: it writes the file anew")
@@ -153,7 +147,10 @@ impl<'a> CredentialStore<'a> {
         let stored: Stored = serde_json::from_slice(&content)
             .map_err(|error| unreadable(format!("line {}, column {}", error.line(), error.column())))?;
         if stored.version != VERSION {
-            return Err(unreadable(format!("it is of version {}, this program knows {VERSION}", stored.version)));
+            return Err(unreadable(format!(
+                "it is of version {}, this program knows {VERSION}",
+                stored.version
+            )));
         }
         Ok(stored)
     }
@@ -165,44 +162,14 @@ impl<'a> CredentialStore<'a> {
         json.push(b'\n');
         home::write_private(&self.home.credentials_file(), &json)
     }
-
-    fn lock_within(&self, limit: Duration) -> Result<CredentialLock> {
-        self.home.ensure()?;
-        let path = self.home.credentials_lock();
-        let cannot = |error: &io::Error| Failure::new(format!("can't lock {}: {}", path.display(), home::reason(error)));
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| cannot(&error))?;
-        let started = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(CredentialLock { _file: Some(file) }),
-                Err(TryLockError::WouldBlock) if started.elapsed() < limit => std::thread::sleep(LOCK_INTERVAL),
-                Err(TryLockError::WouldBlock) => {
-                    return Err(Failure::new(format!(
-                        "another mk8s has held {} for {} s",
-                        path.display(),
-                        limit.as_secs()
-                    ))
-                    .hint("try again; if it goes on, look for a hanging mk8s process"));
-                }
-                // Some network file systems have no locks. Central forgives a refresh token used twice within seconds.
-                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                    return Ok(CredentialLock { _file: None });
-                }
-                Err(TryLockError::Error(error)) => return Err(cannot(&error)),
-            }
-        }
-    }
 }
 
 impl Default for Stored {
     fn default() -> Self {
-        Self { version: VERSION, sessions: BTreeMap::new() }
+        Self {
+            version: VERSION,
+            sessions: BTreeMap::new(),
+        }
     }
 }
 
@@ -224,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_token_is_renewed_in_the_last_fifth_of_its_life() {
-        let at = |seconds| Moment::at(1_000_000 + seconds, None);
+        let at = |seconds: u64| Moment::at(1_000_000 + seconds, None);
         let day = session("t", at(0), 86_400);
         assert!(!day.fresh_for(&at(69_000)).is_zero());
         assert!(day.fresh_for(&at(69_120)).is_zero());
@@ -232,7 +199,10 @@ mod tests {
         assert!(!minutes.fresh_for(&at(179)).is_zero());
         assert!(minutes.fresh_for(&at(180)).is_zero());
         let seconds = session("t", at(0), 20);
-        assert!(!seconds.fresh_for(&at(9)).is_zero(), "a short-lived token isn't renewed at every use");
+        assert!(
+            !seconds.fresh_for(&at(9)).is_zero(),
+            "a short-lived token isn't renewed at every use"
+        );
         assert!(seconds.fresh_for(&at(10)).is_zero());
     }
 
@@ -250,24 +220,19 @@ mod tests {
         let one: CentralUrl = "https://one".parse().expect("valid");
         let two: CentralUrl = "https://two".parse().expect("valid");
         let lock = store.lock().expect("locked");
-        store.save(&lock, &one, &session("t1", Moment::at(1, None), 60)).expect("saved");
-        store.save(&lock, &two, &session("t2", Moment::at(1, None), 60)).expect("saved");
+        store
+            .save(&lock, &one, &session("t1", Moment::at(1, None), 60))
+            .expect("saved");
+        store
+            .save(&lock, &two, &session("t2", Moment::at(1, None), 60))
+            .expect("saved");
         store.remove(&lock, &one).expect("removed");
         assert!(store.load(&one).expect("read").is_none());
         let kept = store.load(&two).expect("read").expect("kept");
         assert_eq!(kept.token.expose_secret(), "t2");
-        assert!(!format!("{kept:?}").contains("t2"), "a session in a message shows no token");
-    }
-
-    #[test]
-    fn a_lock_that_is_held_is_given_up_in_time() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let home = Home::at(directory.path().join("h"));
-        let store = CredentialStore::new(&home);
-        let held = store.lock().expect("locked");
-        let failure = store.lock_within(Duration::from_millis(60)).expect_err("refused");
-        assert!(failure.lines().expect("lines").0.contains("another mk8s"));
-        drop(held);
-        assert!(store.lock_within(Duration::from_millis(60)).is_ok());
+        assert!(
+            !format!("{kept:?}").contains("t2"),
+            "a session in a message shows no token"
+        );
     }
 }

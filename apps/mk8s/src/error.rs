@@ -28,18 +28,32 @@ enum Kind {
 impl Failure {
     /// A failure of the operation; `message` is one line, without a full stop.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, kind: Kind::Operation }
+        Self {
+            message: message.into(),
+            hint: None,
+            kind: Kind::Operation,
+        }
     }
 
     /// The request itself makes no sense.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Usage, ..Self::new(message) }
+        Self {
+            kind: Kind::Usage,
+            ..Self::new(message)
+        }
     }
 
     /// Our standard output couldn't be written.
     pub(crate) fn output(error: &std::io::Error) -> Self {
-        let kind = if error.kind() == std::io::ErrorKind::BrokenPipe { Kind::OutputClosed } else { Kind::Operation };
-        Self { kind, ..Self::new(format!("can't write the output: {error}")) }
+        let kind = if error.kind() == std::io::ErrorKind::BrokenPipe {
+            Kind::OutputClosed
+        } else {
+            Kind::Operation
+        };
+        Self {
+            kind,
+            ..Self::new(format!("can't write the output: {error}"))
+        }
     }
 
     /// Adds what to do about it.

@@ -54,7 +54,9 @@ impl Home {
 
     /// What is remembered of a central's list of clusters.
     pub(crate) fn cluster_cache(&self, central: &CentralUrl) -> PathBuf {
-        self.root.join("cache").join(format!("{}.json", central.file_stem()))
+        self.root
+            .join("cache")
+            .join(format!("{}.json", central.file_stem()))
     }
 
     /// Where the kubeconfigs of `mk8s kubectl` are.
@@ -95,7 +97,9 @@ pub(crate) fn create_private_directory(path: &Path) -> Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(|error| cannot("create", path, &error).hint("set MK8S_HOME to a directory that you can write to"))
+        .map_err(|error| {
+            cannot("create", path, &error).hint("set MK8S_HOME to a directory that you can write to")
+        })
 }
 
 /// Replaces a file in one step: a reader, or a crash, sees the old content or the new. The file is 0600, its directory
@@ -103,7 +107,10 @@ pub(crate) fn create_private_directory(path: &Path) -> Result<()> {
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
     // A link (a configuration kept in a repository of dotfiles) stays a link.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     create_private_directory(directory)?;
     replace(directory, &path, content).map_err(|error| cannot("write", &path, &error))
 }
@@ -133,8 +140,10 @@ pub(crate) fn read_private(path: &Path) -> Result<Option<Vec<u8>>> {
     refuse_foreign_owner(path, &metadata)?;
     if metadata.mode() & 0o077 != 0 {
         let mode = metadata.mode() & 0o777;
-        return Err(Failure::new(format!("others can read {} (mode {mode:04o})", path.display()))
-            .hint(format!("chmod 600 {}", shell_word(path))));
+        return Err(
+            Failure::new(format!("others can read {} (mode {mode:04o})", path.display()))
+                .hint(format!("chmod 600 {}", shell_word(path))),
+        );
     }
     read_all(path, file).map(Some)
 }
@@ -185,7 +194,11 @@ pub(crate) fn reason(error: &io::Error) -> String {
 fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%=:".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]
@@ -206,9 +219,16 @@ mod tests {
         write_private(&path, b"1").expect("written");
         write_private(&path, b"2").expect("replaced");
         let mode = |path: &Path| fs::metadata(path).expect("exists").mode() & 0o777;
-        assert_eq!((mode(home.root()), mode(&home.run_directory()), mode(&path)), (0o700, 0o700, 0o600));
+        assert_eq!(
+            (mode(home.root()), mode(&home.run_directory()), mode(&path)),
+            (0o700, 0o700, 0o600)
+        );
         assert_eq!(read_private(&path).expect("read"), Some(b"2".to_vec()));
-        assert_eq!(fs::read_dir(home.run_directory()).expect("listed").count(), 1, "no temporary file is left");
+        assert_eq!(
+            fs::read_dir(home.run_directory()).expect("listed").count(),
+            1,
+            "no temporary file is left"
+        );
     }
 
     #[test]

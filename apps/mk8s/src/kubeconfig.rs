@@ -89,7 +89,11 @@ struct ContextEntry<'a> {
 }
 
 /// The YAML of a kubeconfig with a context for each cluster; all are of one central. `current` is the context in use.
-pub(crate) fn render(context: &Context<'_>, clusters: &[Selection], current: Option<&ClusterName>) -> Result<String> {
+pub(crate) fn render(
+    context: &Context<'_>,
+    clusters: &[Selection],
+    current: Option<&ClusterName>,
+) -> Result<String> {
     let Some(first) = clusters.first() else {
         return Err(Failure::new("there is no cluster to write a kubeconfig for"));
     };
@@ -118,7 +122,10 @@ pub(crate) fn render(context: &Context<'_>, clusters: &[Selection], current: Opt
                     api_version: EXEC_API_VERSION,
                     command: &executable,
                     args: ["credential", "--central", central.as_str()],
-                    env: [EnvironmentEntry { name: "MK8S_HOME", value: &home }],
+                    env: [EnvironmentEntry {
+                        name: "MK8S_HOME",
+                        value: &home,
+                    }],
                     interactive_mode: "Never",
                     provide_cluster_info: false,
                     install_hint: "mk8s isn't where this kubeconfig says it is: write it anew with `mk8s kubeconfig`",
@@ -138,7 +145,8 @@ pub(crate) fn render(context: &Context<'_>, clusters: &[Selection], current: Opt
             .collect(),
         current_context: current.map(ClusterName::as_str),
     };
-    serde_saphyr::to_string(&kubeconfig).map_err(|error| Failure::new(format!("can't write the kubeconfig: {error}")))
+    serde_saphyr::to_string(&kubeconfig)
+        .map_err(|error| Failure::new(format!("can't write the kubeconfig: {error}")))
 }
 
 /// Writes the kubeconfig of one `mk8s kubectl` and gives its path. The same content has the same name, so that shells
@@ -147,7 +155,10 @@ pub(crate) fn write_for_run(context: &Context<'_>, selection: &Selection) -> Res
     let text = render(context, std::slice::from_ref(selection), Some(&selection.cluster))?;
     let digest = Sha256::digest(text.as_bytes());
     let short: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let path = context.home.run_directory().join(format!("{}-{short}.kubeconfig", selection.cluster));
+    let path = context
+        .home
+        .run_directory()
+        .join(format!("{}-{short}.kubeconfig", selection.cluster));
     // `kubectl config` may have changed it.
     if home::read(&path)?.as_deref() != Some(text.as_bytes()) {
         home::write_private(&path, text.as_bytes())?;
@@ -163,6 +174,9 @@ fn executable(context: &Context<'_>) -> Result<String> {
 
 fn path_text(path: PathBuf) -> Result<String> {
     path.into_os_string().into_string().map_err(|path| {
-        Failure::new(format!("a kubeconfig can't hold the path {}: it isn't UTF-8", path.display()))
+        Failure::new(format!(
+            "a kubeconfig can't hold the path {}: it isn't UTF-8",
+            path.display()
+        ))
     })
 }

@@ -26,7 +26,12 @@ const BYPASSES: [&str; 14] = [
     "auth-provider",
 ];
 /// Those of them that no plugin would mean otherwise.
-const ALSO_IN_PLUGINS: [&str; 4] = ["kubeconfig", "context", "insecure-skip-tls-verify", "client-certificate"];
+const ALSO_IN_PLUGINS: [&str; 4] = [
+    "kubeconfig",
+    "context",
+    "insecure-skip-tls-verify",
+    "client-certificate",
+];
 /// kubectl's own commands; any other first word is a plugin, whose flags are its own business.
 const BUILT_IN: &str = "alpha annotate api-resources api-versions apply attach auth autoscale certificate cluster-info \
     completion config cordon cp create debug delete describe diff drain edit events exec explain expose get help kuberc \
@@ -52,19 +57,31 @@ const CONFIG_CHANGES: [&str; 11] = [
 pub(crate) fn check(arguments: &[OsString]) -> Result<()> {
     let own = before_separator(arguments);
     let command = words(own).next();
+    let (before, after) = own.split_at(
+        own.iter()
+            .position(|word| Some(word.as_os_str()) == command)
+            .unwrap_or(own.len()),
+    );
     let is_plugin = command.is_some_and(|word| !BUILT_IN.split_ascii_whitespace().any(|known| word == known));
     // `create rolebinding --user` and `set subject --user` are about somebody else.
     let names_subjects = command.is_some_and(|word| word == "create" || word == "set");
-    for argument in own {
-        let Some(flag) = bypass(argument) else { continue };
-        let meant_otherwise = (is_plugin && !ALSO_IN_PLUGINS.contains(&flag)) || (names_subjects && flag == "user");
+    // What stands before the command is kubectl's own, whatever the command.
+    if let Some(flag) = before.iter().find_map(|argument| bypass(argument)) {
+        return Err(refusal(flag));
+    }
+    for flag in after.iter().filter_map(|argument| bypass(argument)) {
+        let meant_otherwise =
+            (is_plugin && !ALSO_IN_PLUGINS.contains(&flag)) || (names_subjects && flag == "user");
         if !meant_otherwise {
             return Err(refusal(flag));
         }
     }
     let mut words = words(own);
     if words.next().is_some_and(|word| word == "config")
-        && let Some(change) = words.next().and_then(OsStr::to_str).filter(|word| CONFIG_CHANGES.contains(word))
+        && let Some(change) = words
+            .next()
+            .and_then(OsStr::to_str)
+            .filter(|word| CONFIG_CHANGES.contains(word))
     {
         return Err(Failure::usage(format!(
             "kubectl config {change} would change a kubeconfig that mk8s writes anew each time"
@@ -77,17 +94,31 @@ pub(crate) fn check(arguments: &[OsString]) -> Result<()> {
 /// Whether kubectl can do this without a cluster, so that nobody needs to be logged in for it.
 pub(crate) fn needs_no_cluster(arguments: &[OsString]) -> bool {
     let own = before_separator(arguments);
-    if own.iter().any(|argument| argument == "--help" || argument == "-h") {
+    if own
+        .iter()
+        .any(|argument| argument == "--help" || argument == "-h")
+    {
         return true;
     }
-    let Some(command) = words(own).next().and_then(OsStr::to_str) else { return true };
-    let client_only = || own.iter().any(|argument| argument == "--client" || argument == "--client=true");
-    matches!(command, "help" | "options" | "completion" | "kustomize" | "plugin") || (command == "version" && client_only())
+    let Some(command) = words(own).next().and_then(OsStr::to_str) else {
+        return true;
+    };
+    let client_only = || {
+        own.iter()
+            .any(|argument| argument == "--client" || argument == "--client=true")
+    };
+    matches!(
+        command,
+        "help" | "options" | "completion" | "kustomize" | "plugin"
+    ) || (command == "version" && client_only())
 }
 
 /// kubectl's own part: what follows `--` is somebody else's command line.
 fn before_separator(arguments: &[OsString]) -> &[OsString] {
-    let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
+    let end = arguments
+        .iter()
+        .position(|argument| argument == "--")
+        .unwrap_or(arguments.len());
     &arguments[..end]
 }
 
@@ -96,9 +127,18 @@ fn words(own: &[OsString]) -> impl Iterator<Item = &OsStr> {
     let mut is_value = false;
     own.iter().map(OsString::as_os_str).filter(move |argument| {
         let skip = std::mem::take(&mut is_value);
-        is_value = ["-n", "--namespace", "-v", "--v", "--request-timeout", "--as", "--as-group", "--cache-dir"]
-            .iter()
-            .any(|flag| argument == flag);
+        is_value = [
+            "-n",
+            "--namespace",
+            "-v",
+            "--v",
+            "--request-timeout",
+            "--as",
+            "--as-group",
+            "--cache-dir",
+        ]
+        .iter()
+        .any(|flag| argument == flag);
         !skip && !argument.as_encoded_bytes().starts_with(b"-")
     })
 }
@@ -116,7 +156,9 @@ fn bypass(argument: &OsStr) -> Option<&'static str> {
 }
 
 fn refusal(flag: &str) -> Failure {
-    let failure = Failure::usage(format!("--{flag} would lead around central, and `mk8s kubectl` only goes through it"));
+    let failure = Failure::usage(format!(
+        "--{flag} would lead around central, and `mk8s kubectl` only goes through it"
+    ));
     match flag {
         "context" | "cluster" => failure.hint("another cluster, this once: mk8s --cluster NAME kubectl …"),
         "user" | "token" | "username" | "password" | "client-certificate" | "client-key" => {
@@ -139,6 +181,9 @@ mod tests {
         for line in [
             "get pods --kubeconfig=/x",
             "--kubeconfig /x get pods",
+            "--token t get pods",
+            "-s x neat",
+            "--user x create rolebinding r",
             "get pods --server https://x",
             "get pods -s https://x",
             "get pods -shttps://x",
@@ -182,7 +227,15 @@ mod tests {
 
     #[test]
     fn help_needs_no_cluster() {
-        for line in ["", "--help", "get -h", "help get", "completion bash", "version --client", "-v 6 options"] {
+        for line in [
+            "",
+            "--help",
+            "get -h",
+            "help get",
+            "completion bash",
+            "version --client",
+            "-v 6 options",
+        ] {
             assert!(needs_no_cluster(&arguments(line)), "{line}");
         }
         for line in ["get pods", "version", "exec p -- ls --help", "-n help get"] {

@@ -22,6 +22,7 @@ mod error;
 mod home;
 mod kubeconfig;
 mod kubectl_args;
+mod lock;
 mod output;
 mod selection;
 mod session;

@@ -25,7 +25,9 @@ pub(crate) struct Table {
 impl Table {
     /// A table without rows.
     pub(crate) fn new(headings: &[&str]) -> Self {
-        Self { rows: vec![headings.iter().map(|&heading| heading.to_owned()).collect()] }
+        Self {
+            rows: vec![headings.iter().map(|&heading| heading.to_owned()).collect()],
+        }
     }
 
     /// Adds a row; its cells may be foreign text.
@@ -36,8 +38,11 @@ impl Table {
     /// The lines, without trailing spaces.
     pub(crate) fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
-        let width = |column| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-        let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default() + GAP).collect();
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+        };
+        let widths: Vec<usize> = (0..columns).map(|column| width(column) + GAP).collect();
         let mut text = String::new();
         for row in &self.rows {
             let mut rendered = String::new();
@@ -70,7 +75,10 @@ pub(crate) fn answer<T: Serialize>(format: Format, value: &T, table: impl FnOnce
 /// Writes to standard output.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut output = io::stdout().lock();
-    output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(|error| Failure::output(&error))
+    output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
+        .map_err(|error| Failure::output(&error))
 }
 
 /// Writes one line to standard error; that it can't be written changes nothing.
@@ -80,8 +88,14 @@ pub(crate) fn note(line: &str) {
 
 /// Writes what went wrong and what to do to standard error.
 pub(crate) fn report(failure: &Failure, colour: bool) {
-    let Some((message, hint)) = failure.lines() else { return };
-    let (red, cyan, reset) = if colour { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
+    let Some((message, hint)) = failure.lines() else {
+        return;
+    };
+    let (red, cyan, reset) = if colour {
+        ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m")
+    } else {
+        ("", "", "")
+    };
     note(&format!("{red}error:{reset} {message}"));
     if let Some(hint) = hint {
         note(&format!("{cyan}hint:{reset} {hint}"));
@@ -92,7 +106,8 @@ pub(crate) fn report(failure: &Failure, colour: bool) {
 pub(crate) fn plain(text: &str) -> String {
     let harmless = |c: char| {
         // Bidirectional controls reorder what is around them.
-        let reorders = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let reorders =
+            matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         if c.is_control() || reorders { ' ' } else { c }
     };
     let line: String = text.chars().take(LONGEST_TEXT).map(harmless).collect();
@@ -125,7 +140,10 @@ mod tests {
         let mut table = Table::new(&["NAME", "STATUS"]);
         table.row(["production-us-east", "connected"]);
         table.row(["dev", ""]);
-        assert_eq!(table.render(), "NAME                 STATUS\nproduction-us-east   connected\ndev\n");
+        assert_eq!(
+            table.render(),
+            "NAME                 STATUS\nproduction-us-east   connected\ndev\n"
+        );
     }
 
     #[test]
@@ -136,9 +154,14 @@ mod tests {
 
     #[test]
     fn durations_for_people() {
-        for (seconds, text) in
-            [(5, "5s"), (65, "1m"), (3_600, "1h"), (5_400, "1h30m"), (86_400, "1d"), (100_000, "1d3h")]
-        {
+        for (seconds, text) in [
+            (5, "5s"),
+            (65, "1m"),
+            (3_600, "1h"),
+            (5_400, "1h30m"),
+            (86_400, "1d"),
+            (100_000, "1d3h"),
+        ] {
             assert_eq!(duration(seconds), text);
         }
     }

@@ -39,8 +39,18 @@ impl Selection {
             Some(flag) => Some(flag.clone()),
             None => context.cluster_from_environment()?,
         };
-        let Some(cluster) = named.or_else(|| chosen.cloned()) else { return Ok(None) };
-        let namespace = if chosen == Some(&cluster) { config.namespace.clone() } else { None };
-        Ok(Some(Self { central, cluster, namespace }))
+        let Some(cluster) = named.or_else(|| chosen.cloned()) else {
+            return Ok(None);
+        };
+        let namespace = if chosen == Some(&cluster) {
+            config.namespace.clone()
+        } else {
+            None
+        };
+        Ok(Some(Self {
+            central,
+            cluster,
+            namespace,
+        }))
     }
 }

@@ -46,17 +46,26 @@ impl Trust {
     /// The authorities in a PEM text that was read from `path`.
     pub(crate) fn only(path: PathBuf, pem: Vec<u8>) -> Result<Self> {
         let unusable = |why: &str| {
-            Failure::new(format!("{} {why}", path.display()))
-                .hint("a file of certificate authorities has blocks that begin with -----BEGIN CERTIFICATE-----")
+            Failure::new(format!("{} {why}", path.display())).hint(
+                "a file of certificate authorities has blocks that begin with -----BEGIN CERTIFICATE-----",
+            )
         };
         let certificates: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let certificates = certificates.map_err(|error| unusable(&format!("isn't PEM: {error}")))?;
         if certificates.is_empty() {
             return Err(unusable("holds no certificate"));
         }
-        let fingerprints = certificates.iter().map(|certificate| Fingerprint::of(certificate)).collect();
-        let trust = Self::Only { path, pem, fingerprints };
-        mk8s_tls::client::config(&trust.roots(), None, &[]).map_err(|error| Failure::new(error.to_string()))?;
+        let fingerprints = certificates
+            .iter()
+            .map(|certificate| Fingerprint::of(certificate))
+            .collect();
+        let trust = Self::Only {
+            path,
+            pem,
+            fingerprints,
+        };
+        mk8s_tls::client::config(&trust.roots(), None, &[])
+            .map_err(|error| Failure::new(error.to_string()))?;
         Ok(trust)
     }
 
@@ -80,7 +89,11 @@ impl Trust {
 /// Looks at what central presents, without believing it.
 pub(crate) async fn presented(central: &CentralUrl) -> Result<PresentedChain, PinError> {
     let attempt = async {
-        let uri: http::Uri = central.endpoint("/").as_str().parse().map_err(|_| PinError::BadHost(central.host().to_owned()))?;
+        let uri: http::Uri = central
+            .endpoint("/")
+            .as_str()
+            .parse()
+            .map_err(|_| PinError::BadHost(central.host().to_owned()))?;
         // What goes to central goes through the proxy that the environment names, and so must this.
         let Some(proxy) = Matcher::from_system().intercept(&uri) else {
             return probe(central.host(), central.port(), PROBE_LIMIT).await;
@@ -96,7 +109,9 @@ pub(crate) async fn presented(central: &CentralUrl) -> Result<PresentedChain, Pi
             port: central.port(),
             source: io::Error::other(format!("through the proxy: {}", innermost(error))),
         };
-        std::future::poll_fn(|context| tunnel.poll_ready(context)).await.map_err(|error| through_proxy(&error))?;
+        std::future::poll_fn(|context| tunnel.poll_ready(context))
+            .await
+            .map_err(|error| through_proxy(&error))?;
         let stream = tunnel.call(uri).await.map_err(|error| through_proxy(&error))?;
         probe_stream(TokioIo::new(stream), central.host()).await
     };
@@ -105,7 +120,9 @@ pub(crate) async fn presented(central: &CentralUrl) -> Result<PresentedChain, Pi
         port: central.port(),
         seconds: PROBE_LIMIT.as_secs(),
     };
-    tokio::time::timeout(PROBE_LIMIT, attempt).await.unwrap_or_else(|_| Err(timeout()))
+    tokio::time::timeout(PROBE_LIMIT, attempt)
+        .await
+        .unwrap_or_else(|_| Err(timeout()))
 }
 
 /// What to say of a certificate that was refused with `reason`: whether central presents another authority than before.

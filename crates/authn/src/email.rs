@@ -112,7 +112,7 @@ mod tests {
         fn a_parsed_address_parses_to_itself(text in "\\PC{0,40}@\\PC{1,40}") {
             if let Ok(email) = text.parse::<Email>() {
                 prop_assert!(email.as_str().len() <= MAX_EMAIL_BYTES);
-                prop_assert_eq!(email.as_str().parse::<Email>(), Ok(email.clone()));
+                prop_assert_eq!(email.as_str().parse::<Email>(), Ok(email));
             }
         }
     }

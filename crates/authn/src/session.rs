@@ -153,11 +153,11 @@ mod tests {
         };
         let used = RefreshRecord {
             rotated_at: Some(at(500)),
-            ..fresh.clone()
+            ..fresh
         };
         let revoked = RefreshRecord {
             revoked: true,
-            ..used.clone()
+            ..used
         };
         let rows = [
             (&fresh, 999, Judgement::Rotate { first_use: true }),

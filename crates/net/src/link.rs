@@ -21,7 +21,10 @@ use hyper::{
     client::conn::http2::{self, SendRequest},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Notify,
+};
 use tracing::debug;
 
 use crate::{Body, BoxError, workers};
@@ -47,6 +50,8 @@ struct Shared {
     allowed: AtomicUsize,
     in_flight: AtomicUsize,
     closed: AtomicBool,
+    /// Ends the connection at once.
+    cut: Notify,
     counters: Arc<StreamCounters>,
 }
 
@@ -109,17 +114,22 @@ impl Link {
             allowed: AtomicUsize::new(100),
             in_flight: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            cut: Notify::new(),
             counters,
         });
         let driven = shared.clone();
         tokio::spawn(async move {
             let mut connection = connection;
-            let result = std::future::poll_fn(|cx| {
+            let ended = std::future::poll_fn(|cx| {
                 let polled = Pin::new(&mut connection).poll(cx);
                 driven.allowed.store(connection.current_max_send_streams(), Ordering::Relaxed);
                 polled
-            })
-            .await;
+            });
+            let result = tokio::select! {
+                result = ended => result,
+                () = driven.cut.notified() => Ok(()),
+            };
+            drop(connection);
             driven.closed.store(true, Ordering::Release);
             if let Err(error) = result {
                 debug!(%error, "link ended");
@@ -137,6 +147,12 @@ impl Link {
     /// Whether the peer takes one more stream at once; beyond, it would wait behind the others.
     pub fn has_room(&self) -> bool {
         self.in_flight() < self.shared.allowed.load(Ordering::Relaxed)
+    }
+
+    /// Ends the connection with everything on it.
+    pub fn cut(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.cut.notify_one();
     }
 
     /// Streams open now.
@@ -269,6 +285,12 @@ impl LinkSet {
     pub fn prune(&self) -> usize {
         self.links.rcu(|links| links.iter().filter(|l| l.is_open()).cloned().collect::<Vec<_>>());
         self.links.load().len()
+    }
+
+    /// Ends all links with everything on them. Returns how many were open.
+    pub fn cut(&self) -> usize {
+        let links = self.links.swap(Arc::default());
+        links.iter().filter(|link| link.is_open()).inspect(|link| link.cut()).count()
     }
 
     /// How many links are open.

@@ -61,7 +61,12 @@ pub(crate) fn reason<'r, R: AsRef<str>>(
 
 /// As the API server says it: `delete resource "pods" in API group "" in the namespace "x"`.
 fn asked(r: &ResourceRequest<'_>) -> String {
-    let mut text = format!("{} resource {} in API group {}", r.verb, short(&r.resource_path()), short(&r.group));
+    let mut text = format!(
+        "{} resource {} in API group {}",
+        r.verb,
+        short(&r.resource_path()),
+        short(&r.group)
+    );
     match &r.namespace {
         Some(namespace) => {
             let _ = write!(text, " in the namespace {}", short(namespace));
@@ -85,7 +90,12 @@ fn missing(r: &ResourceRequest<'_>) -> String {
 }
 
 fn listed(names: &[&str]) -> String {
-    let mut text = names.iter().take(MAX_LISTED).copied().collect::<Vec<_>>().join(", ");
+    let mut text = names
+        .iter()
+        .take(MAX_LISTED)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
     if names.len() > MAX_LISTED {
         let _ = write!(text, " and {} more", names.len() - MAX_LISTED);
     }

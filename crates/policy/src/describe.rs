@@ -40,7 +40,9 @@ impl Permission {
 
     /// The role's name.
     pub fn role(&self) -> &str {
-        self.rule.rsplit_once("/clusters[").map_or(&self.rule, |(role, _)| role)
+        self.rule
+            .rsplit_once("/clusters[")
+            .map_or(&self.rule, |(role, _)| role)
     }
 }
 
@@ -59,7 +61,10 @@ impl fmt::Display for Permission {
                 false => write!(f, " on {}", self.resources.join(", "))?,
             }
             if !self.api_groups.is_empty() && !all(&self.api_groups) {
-                let groups = self.api_groups.iter().map(|g| if g.is_empty() { "core" } else { g });
+                let groups = self
+                    .api_groups
+                    .iter()
+                    .map(|g| if g.is_empty() { "core" } else { g });
                 write!(f, " of the API groups {}", groups.collect::<Vec<_>>().join(", "))?;
             }
             match all(&self.namespaces) {

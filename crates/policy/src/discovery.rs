@@ -9,15 +9,19 @@ pub(crate) const RULE: &str = "discovery";
 /// ClusterRoles `system:discovery`, `system:public-info-viewer` and `system:basic-user`.
 pub(crate) fn covers(request: &KubeRequest<'_>) -> bool {
     match request {
-        KubeRequest::NonResource { verb, path } => matches!(&**verb, "get" | "head") && is_discovery_path(path),
+        KubeRequest::NonResource { verb, path } => {
+            matches!(&**verb, "get" | "head") && is_discovery_path(path)
+        }
         KubeRequest::Resource(r) => is_self_review(r),
     }
 }
 
 fn is_discovery_path(path: &str) -> bool {
     let first = path.strip_prefix('/').unwrap_or(path).split('/').next();
-    matches!(first, Some("api" | "apis" | "openapi" | "healthz" | "livez" | "readyz"))
-        || matches!(path, "/version" | "/version/")
+    matches!(
+        first,
+        Some("api" | "apis" | "openapi" | "healthz" | "livez" | "readyz")
+    ) || matches!(path, "/version" | "/version/")
 }
 
 fn is_self_review(r: &ResourceRequest<'_>) -> bool {
@@ -26,7 +30,9 @@ fn is_self_review(r: &ResourceRequest<'_>) -> bool {
         && r.namespace.is_none()
         && matches!(
             (&*r.group, &*r.resource),
-            ("authorization.k8s.io", "selfsubjectaccessreviews" | "selfsubjectrulesreviews")
-                | ("authentication.k8s.io", "selfsubjectreviews")
+            (
+                "authorization.k8s.io",
+                "selfsubjectaccessreviews" | "selfsubjectrulesreviews"
+            ) | ("authentication.k8s.io", "selfsubjectreviews")
         )
 }

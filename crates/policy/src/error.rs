@@ -79,6 +79,10 @@ impl fmt::Display for PolicyError {
 
 impl PolicyError {
     pub(crate) fn at(key: impl Into<String>, problem: Problem) -> Self {
-        Self { key: key.into(), line: None, problem }
+        Self {
+            key: key.into(),
+            line: None,
+            problem,
+        }
     }
 }

@@ -8,18 +8,32 @@ pub(crate) enum Pattern {
     /// No `*` in it.
     Exact(Box<str>),
     /// `head*…*middle*…*tail`.
-    Parts { head: Box<str>, middle: Box<[Box<str>]>, tail: Box<str> },
+    Parts {
+        head: Box<str>,
+        middle: Box<[Box<str>]>,
+        tail: Box<str>,
+    },
 }
 
 impl Pattern {
     pub(crate) fn new(text: &str) -> Self {
-        let Some((head, rest)) = text.split_once('*') else { return Self::Exact(text.into()) };
+        let Some((head, rest)) = text.split_once('*') else {
+            return Self::Exact(text.into());
+        };
         let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
-        let middle: Box<[Box<str>]> = middle.split('*').filter(|p| !p.is_empty()).map(Box::from).collect();
+        let middle: Box<[Box<str>]> = middle
+            .split('*')
+            .filter(|p| !p.is_empty())
+            .map(Box::from)
+            .collect();
         if head.is_empty() && tail.is_empty() && middle.is_empty() {
             return Self::Any;
         }
-        Self::Parts { head: head.into(), middle, tail: tail.into() }
+        Self::Parts {
+            head: head.into(),
+            middle,
+            tail: tail.into(),
+        }
     }
 
     pub(crate) fn matches(&self, text: &str) -> bool {
@@ -27,11 +41,17 @@ impl Pattern {
             Self::Any => true,
             Self::Exact(exact) => **exact == *text,
             Self::Parts { head, middle, tail } => {
-                let Some(text) = text.strip_prefix(&**head) else { return false };
-                let Some(mut text) = text.strip_suffix(&**tail) else { return false };
+                let Some(text) = text.strip_prefix(&**head) else {
+                    return false;
+                };
+                let Some(mut text) = text.strip_suffix(&**tail) else {
+                    return false;
+                };
                 // The leftmost place for each part leaves the most room for the next.
                 for part in middle {
-                    let Some(at) = text.find(&**part) else { return false };
+                    let Some(at) = text.find(&**part) else {
+                        return false;
+                    };
                     text = &text[at + part.len()..];
                 }
                 true

@@ -51,16 +51,29 @@ impl Policy {
                 return fail(Problem::ControlCharacter);
             }
             let rules = role.clusters.iter().enumerate().map(|(at, written)| {
-                Rule::new(written, format!("{}/clusters[{at}]", role.name), &format!("{key}.clusters[{at}]"))
+                Rule::new(
+                    written,
+                    format!("{}/clusters[{at}]", role.name),
+                    &format!("{key}.clusters[{at}]"),
+                )
             });
             let rules = rules.collect::<Result<_, _>>()?;
-            if roles.insert(Box::from(role.name.as_str()), Role { rules }).is_some() {
+            if roles
+                .insert(Box::from(role.name.as_str()), Role { rules })
+                .is_some()
+            {
                 return fail(Problem::DuplicateRole(role.name.clone()));
             }
             names.push(role.name.clone());
         }
         check_users(&spec.users, &names)?;
-        Ok(Self { version, roles, names, users: spec.users.clone(), discovery: discovery::RULE.into() })
+        Ok(Self {
+            version,
+            roles,
+            names,
+            users: spec.users.clone(),
+            discovery: discovery::RULE.into(),
+        })
     }
 
     /// The version given when it was made.
@@ -106,7 +119,10 @@ impl Policy {
         }
         let rules = self.rules(roles, cluster);
         let reason = denial::reason(roles, rules, identity, cluster, request);
-        Decision::Deny(Denial { reason, policy_version: self.version })
+        Decision::Deny(Denial {
+            reason,
+            policy_version: self.version,
+        })
     }
 
     /// Whether someone with these roles has anything to do with the cluster. A cluster that may not be seen should be answered
@@ -121,7 +137,10 @@ impl Policy {
         roles: &[R],
         clusters: impl IntoIterator<Item = &'c ClusterName>,
     ) -> Vec<&'c ClusterName> {
-        clusters.into_iter().filter(|cluster| self.may_see(roles, cluster)).collect()
+        clusters
+            .into_iter()
+            .filter(|cluster| self.may_see(roles, cluster))
+            .collect()
     }
 
     /// What these roles give on the cluster, for people.
@@ -129,7 +148,11 @@ impl Policy {
         self.rules(roles, cluster).map(Permission::new).collect()
     }
 
-    fn rules<'p, R: AsRef<str>>(&'p self, roles: &'p [R], cluster: &'p ClusterName) -> impl Iterator<Item = &'p Rule> {
+    fn rules<'p, R: AsRef<str>>(
+        &'p self,
+        roles: &'p [R],
+        cluster: &'p ClusterName,
+    ) -> impl Iterator<Item = &'p Rule> {
         roles
             .iter()
             .filter_map(|name| self.roles.get(name.as_ref()))
@@ -138,7 +161,10 @@ impl Policy {
     }
 
     fn allow(&self, rule: &Arc<str>) -> Decision {
-        Decision::Allow(Grant { rule: rule.clone(), policy_version: self.version })
+        Decision::Allow(Grant {
+            rule: rule.clone(),
+            policy_version: self.version,
+        })
     }
 }
 
@@ -161,7 +187,13 @@ fn check_users(users: &[UserSpec], roles: &[String]) -> Result<(), PolicyError> 
                     [] => "there are no roles".to_owned(),
                     some => format!("there are {}", some.join(", ")),
                 };
-                return fail(&format!("roles[{index}]"), Problem::UnknownRole { name: name.clone(), known });
+                return fail(
+                    &format!("roles[{index}]"),
+                    Problem::UnknownRole {
+                        name: name.clone(),
+                        known,
+                    },
+                );
             }
         }
     }

@@ -52,10 +52,16 @@ impl Rule {
             return Err(fail("verbs", Problem::EmptyList("name a verb, such as \"get\"")));
         }
         if written.resources.is_empty() && written.non_resource_urls.is_empty() {
-            return Err(fail("resources", Problem::EmptyList("name a resource, such as \"pods\"")));
+            return Err(fail(
+                "resources",
+                Problem::EmptyList("name a resource, such as \"pods\""),
+            ));
         }
         if written.namespaces.is_empty() && !written.resources.is_empty() {
-            return Err(fail("namespaces", Problem::EmptyList("name a namespace, or \"*\" for all")));
+            return Err(fail(
+                "namespaces",
+                Problem::EmptyList("name a namespace, or \"*\" for all"),
+            ));
         }
         let mut verbs = Verbs::NONE;
         for (at, verb) in written.verbs.iter().enumerate() {
@@ -89,7 +95,9 @@ impl Rule {
     /// Whether it allows the request, on a cluster that matches.
     pub(crate) fn allows(&self, request: &KubeRequest<'_>) -> bool {
         match request {
-            KubeRequest::Resource(r) => self.covers_namespace(r.namespace.as_deref()) && self.allows_somewhere(r),
+            KubeRequest::Resource(r) => {
+                self.covers_namespace(r.namespace.as_deref()) && self.allows_somewhere(r)
+            }
             KubeRequest::NonResource { verb, path } => {
                 self.is_everything()
                     || (self.verbs.has(Verbs::of_method(verb)) && self.urls.iter().any(|u| u.matches(path)))
@@ -159,7 +167,11 @@ impl ResourcePattern {
             return Err(Problem::EmptyName);
         }
         if subresource.is_some_and(|s| s.contains('/')) {
-            return Err(Problem::NeverMatches { pattern: text.to_owned(), what: "subresource", character: '/' });
+            return Err(Problem::NeverMatches {
+                pattern: text.to_owned(),
+                what: "subresource",
+                character: '/',
+            });
         }
         let resource = Pattern::new(resource);
         let subresource = match subresource {
@@ -167,7 +179,11 @@ impl ResourcePattern {
             None if resource == Pattern::Any => Subresource::All,
             None => Subresource::None,
         };
-        Ok(Self { resource, group: group.map(Pattern::new), subresource })
+        Ok(Self {
+            resource,
+            group: group.map(Pattern::new),
+            subresource,
+        })
     }
 
     fn covers(&self, r: &ResourceRequest<'_>) -> bool {
@@ -187,7 +203,9 @@ impl ResourcePattern {
     /// Whether it covers the request by the subresource's very name.
     fn writes_out(&self, r: &ResourceRequest<'_>) -> bool {
         match (&self.subresource, r.subresource.as_deref()) {
-            (Subresource::Matching(pattern), Some(name)) => pattern.is_exactly(name) && self.covers_resource(r),
+            (Subresource::Matching(pattern), Some(name)) => {
+                pattern.is_exactly(name) && self.covers_resource(r)
+            }
             _ => false,
         }
     }
@@ -223,7 +241,11 @@ fn url(text: &str) -> Result<Pattern, Problem> {
 
 fn check(pattern: &str, what: &'static str, allowed: impl Fn(char) -> bool) -> Result<(), Problem> {
     match pattern.chars().find(|c| *c != '*' && !allowed(*c)) {
-        Some(character) => Err(Problem::NeverMatches { pattern: pattern.to_owned(), what, character }),
+        Some(character) => Err(Problem::NeverMatches {
+            pattern: pattern.to_owned(),
+            what,
+            character,
+        }),
         None => Ok(()),
     }
 }

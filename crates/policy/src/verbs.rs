@@ -29,8 +29,17 @@ const NAMES: [(&str, Verbs); 16] = [
 ];
 
 /// Verbs of RBAC that stand for no request.
-const FOREIGN: [&str; 9] =
-    ["escalate", "bind", "impersonate", "use", "approve", "sign", "attest", "nominate", "mark"];
+const FOREIGN: [&str; 9] = [
+    "escalate",
+    "bind",
+    "impersonate",
+    "use",
+    "approve",
+    "sign",
+    "attest",
+    "nominate",
+    "mark",
+];
 
 impl Verbs {
     pub(crate) const NONE: Self = Self(0);
@@ -66,7 +75,9 @@ impl Verbs {
             return Err(Problem::ForeignVerb(text.to_owned()));
         }
         let found = NAMES.iter().find(|(name, _)| *name == text);
-        found.map(|(_, verb)| *verb).ok_or_else(|| Problem::UnknownVerb(text.to_owned()))
+        found
+            .map(|(_, verb)| *verb)
+            .ok_or_else(|| Problem::UnknownVerb(text.to_owned()))
     }
 
     pub(crate) fn of(verb: Verb) -> Self {

@@ -14,9 +14,25 @@ pub(crate) fn parse(text: &str) -> Result<PolicySpec, PolicyError> {
     serde_saphyr::from_str(text).map_err(|error| {
         let location = error.location();
         let line = location.map(|l| l.line()).filter(|line| *line > 0);
-        let key = location.map(|l| key_at(text, l.line(), l.column())).unwrap_or_default();
-        let message = error.without_snippet().render_with_formatter(&UserMessageFormatter);
-        PolicyError { key, line, problem: Problem::Syntax(message) }
+        let mut key = location
+            .map(|l| key_at(text, l.line(), l.column()))
+            .unwrap_or_default();
+        if let serde_saphyr::Error::SerdeMissingField { .. } = error.without_snippet() {
+            // A mapping begins where its first key does; it is the mapping that misses something.
+            key.truncate(key.rfind('.').unwrap_or(0));
+        }
+        let mut message = error
+            .without_snippet()
+            .render_with_formatter(&UserMessageFormatter);
+        // It is said once, by PolicyError.
+        if let Some(l) = location {
+            message = message.replace(&format!(" at line {}, column {}", l.line(), l.column()), "");
+        }
+        PolicyError {
+            key,
+            line,
+            problem: Problem::Syntax(message),
+        }
     })
 }
 
@@ -36,9 +52,11 @@ pub(crate) fn with_line(error: PolicyError, text: &str) -> PolicyError {
     PolicyError { line, ..error }
 }
 
-/// The innermost key whose value begins there.
+/// The innermost key that begins there, or whose value does.
 fn key_at(text: &str, line: u64, column: u64) -> String {
-    let found = nodes(text).into_iter().filter(|node| (node.line, node.column) == (line, column)).next_back();
+    let found = nodes(text)
+        .into_iter()
+        .rfind(|node| (node.line, node.column) == (line, column));
     found.map(|node| node.key).unwrap_or_default()
 }
 
@@ -48,7 +66,7 @@ struct Node {
     column: u64,
 }
 
-/// All values of a document and where they begin, outermost first; none if it is no YAML.
+/// All keys and values of a document and where they begin, outermost first; none if it is no YAML.
 fn nodes(text: &str) -> Vec<Node> {
     let mut nodes = Vec::new();
     if let Ok(root) = serde_saphyr::from_str::<Spanned<Tree>>(text) {
@@ -59,7 +77,11 @@ fn nodes(text: &str) -> Vec<Node> {
 
 fn collect(tree: &Spanned<Tree>, key: String, into: &mut Vec<Node>) {
     let at = tree.referenced;
-    into.push(Node { key: key.clone(), line: at.line(), column: at.column() });
+    into.push(Node {
+        key: key.clone(),
+        line: at.line(),
+        column: at.column(),
+    });
     match &tree.value {
         Tree::Leaf => {}
         Tree::List(items) => {
@@ -69,7 +91,16 @@ fn collect(tree: &Spanned<Tree>, key: String, into: &mut Vec<Node>) {
         }
         Tree::Map(entries) => {
             for (name, value) in entries {
-                let inner = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                let inner = match key.as_str() {
+                    "" => name.value.clone(),
+                    outer => format!("{outer}.{}", name.value),
+                };
+                let at = name.referenced;
+                into.push(Node {
+                    key: inner.clone(),
+                    line: at.line(),
+                    column: at.column(),
+                });
                 collect(value, inner, into);
             }
         }
@@ -80,7 +111,7 @@ fn collect(tree: &Spanned<Tree>, key: String, into: &mut Vec<Node>) {
 enum Tree {
     Leaf,
     List(Vec<Spanned<Tree>>),
-    Map(Vec<(String, Spanned<Tree>)>),
+    Map(Vec<(Spanned<String>, Spanned<Tree>)>),
 }
 
 impl<'de> Deserialize<'de> for Tree {

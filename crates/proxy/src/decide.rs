@@ -1,13 +1,10 @@
 //! May they? The step that turns a request into a [`Permitted`] one.
 
-use std::{
-    net::IpAddr,
-    sync::Arc,
-    time::Instant,
-};
+use std::{net::IpAddr, time::Instant};
 
 use mk8s_model::{ClusterName, Decision, Denial, Grant, Identity, KubeRequest};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// Who stands at the door, with what the door found out about them.
 #[derive(Clone, Debug)]
@@ -15,9 +12,9 @@ pub struct Caller {
     /// The name that Kubernetes will be told.
     pub identity: Identity,
     /// What the authorizer knows them by: a user id, or nothing where the identity is all there is.
-    pub subject: Option<Arc<str>>,
+    pub subject: Option<Uuid>,
     /// The login that vouches for them; revoking it ends their streams.
-    pub session: Option<Arc<str>>,
+    pub session: Option<Uuid>,
     /// From which address.
     pub source: IpAddr,
     /// Until when the door's proof of identity holds. Streams end then.

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Uri, uri::{Authority, PathAndQuery, Scheme}};
+use http::{Request, Response, Uri, uri::{Authority, PathAndQuery, Scheme}};
 use mk8s_model::ClusterName;
 use mk8s_net::{
-    BoxError,
-    link::{Link, LinkSet, StreamCounters},
+    Body, BoxError,
+    link::{Link, LinkBody, LinkSet, StreamCounters},
     listen::tune,
 };
 use mk8s_tls::{ClientConfig, TlsConnector, ServerName};
@@ -180,6 +180,19 @@ impl Direct {
         let link = Link::handshake(stream, self.links.counters().clone(), || {}).await?;
         self.links.add(link.clone());
         Ok(link)
+    }
+
+    /// Asks in our own name: for what a program itself needs to know. `request` has a path for its URI.
+    ///
+    /// # Errors
+    /// If there is no connection or no answer.
+    pub async fn ask_as_self(&self, mut request: Request<Body>) -> Result<Response<LinkBody>, BoxError> {
+        if let Some(authorization) = self.credentials.authorization() {
+            request.headers_mut().insert(http::header::AUTHORIZATION, authorization);
+        }
+        let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        *request.uri_mut() = self.uri(&path)?;
+        Ok(self.link().await?.send(request).await?)
     }
 
     fn usable(&self) -> Option<Link> {

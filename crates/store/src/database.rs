@@ -53,7 +53,12 @@ pub(crate) enum Engine {
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
     File(PathBuf),
-    Server { host: String, port: u16, user: String, database: String },
+    Server {
+        host: String,
+        port: u16,
+        user: String,
+        database: String,
+    },
 }
 
 impl Database {
@@ -68,7 +73,9 @@ impl Database {
                 let path = url.strip_prefix("sqlite:").unwrap_or(url);
                 let path = path.strip_prefix("//").unwrap_or(path);
                 if path.is_empty() || path.contains('\0') || path.contains("://") || path == ":memory:" {
-                    return Err(StoreError::Configuration("database.url: give the path of the SQLite file"));
+                    return Err(StoreError::Configuration(
+                        "database.url: give the path of the SQLite file",
+                    ));
                 }
                 Ok(Self::Sqlite(PathBuf::from(path)))
             }
@@ -77,7 +84,9 @@ impl Database {
                 postgres_place(url)?;
                 Ok(database)
             }
-            _ => Err(StoreError::Configuration(r#"database.driver: give "sqlite" or "postgres""#)),
+            _ => Err(StoreError::Configuration(
+                r#"database.driver: give "sqlite" or "postgres""#,
+            )),
         }
     }
 }
@@ -105,7 +114,9 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "{}", path.display()),
-            Self::Server { host, port, database, .. } => {
+            Self::Server {
+                host, port, database, ..
+            } => {
                 write!(f, "PostgreSQL at {host}:{port}, database {database:?}")
             }
         }
@@ -178,8 +189,14 @@ mod tests {
             "postgresql:///?host=db.example&port=6432&dbname=mk8s&user=mk8s&password=s3cret",
         ] {
             let database = Database::parse("postgres", url).expect("a URL");
-            assert_eq!(database.to_string(), "PostgreSQL at db.example:6432, database \"mk8s\"");
-            assert_eq!(format!("{database:?}"), "Database(PostgreSQL at db.example:6432, database \"mk8s\")");
+            assert_eq!(
+                database.to_string(),
+                "PostgreSQL at db.example:6432, database \"mk8s\""
+            );
+            assert_eq!(
+                format!("{database:?}"),
+                "Database(PostgreSQL at db.example:6432, database \"mk8s\")"
+            );
         }
     }
 
@@ -207,6 +224,9 @@ mod tests {
             let database = Database::parse("sqlite", url).expect("a path");
             assert_eq!(database.to_string(), "/var/lib/c.db");
         }
-        assert_eq!(sqlite_url(Path::new("/a b/c?d#e%.db")), "sqlite:///a%20b/c%3Fd%23e%25.db");
+        assert_eq!(
+            sqlite_url(Path::new("/a b/c?d#e%.db")),
+            "sqlite:///a%20b/c%3Fd%23e%25.db"
+        );
     }
 }

@@ -112,7 +112,10 @@ impl StoreError {
     /// Whether the same call may succeed later without anybody changing anything but the database's state: an answer of
     /// 503 rather than 500.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Busy(_) | Self::Full(_) | Self::Refused { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Busy(_) | Self::Full(_) | Self::Refused { .. }
+        )
     }
 
     /// What an error of sqlx means for whoever runs central.
@@ -124,24 +127,31 @@ impl StoreError {
             }
             (_, sqlx::Error::PoolTimedOut) => match place {
                 Place::File(_) => Self::Busy(place.to_string()),
-                Place::Server { .. } => {
-                    Self::Unreachable { place: place.to_string(), reason: "timed out".to_owned() }
-                }
+                Place::Server { .. } => Self::Unreachable {
+                    place: place.to_string(),
+                    reason: "timed out".to_owned(),
+                },
             },
-            (Place::Server { .. }, sqlx::Error::Io(error)) => {
-                Self::Unreachable { place: place.to_string(), reason: system_reason(&error) }
-            }
-            (Place::Server { .. }, sqlx::Error::Tls(error)) => {
-                Self::Tls { place: place.to_string(), reason: one_line(&error.to_string()) }
-            }
-            (Place::File(path), sqlx::Error::Io(error)) => {
-                Self::NotWritable { path: path.clone(), reason: system_reason(&error) }
-            }
+            (Place::Server { .. }, sqlx::Error::Io(error)) => Self::Unreachable {
+                place: place.to_string(),
+                reason: system_reason(&error),
+            },
+            (Place::Server { .. }, sqlx::Error::Tls(error)) => Self::Tls {
+                place: place.to_string(),
+                reason: one_line(&error.to_string()),
+            },
+            (Place::File(path), sqlx::Error::Io(error)) => Self::NotWritable {
+                path: path.clone(),
+                reason: system_reason(&error),
+            },
             // It quotes what it couldn't read in the URL.
             (_, sqlx::Error::Configuration(_)) => Self::Configuration(
                 "database.url: a parameter has a wrong value; sslmode is disable, allow, prefer, require, verify-ca or verify-full",
             ),
-            (_, error) => Self::Other { place: place.to_string(), reason: one_line(&error.to_string()) },
+            (_, error) => Self::Other {
+                place: place.to_string(),
+                reason: one_line(&error.to_string()),
+            },
         }
     }
 }
@@ -152,11 +162,23 @@ fn explain_sqlite(path: PathBuf, error: &dyn sqlx::error::DatabaseError) -> Stor
     let extended: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or(0);
     match extended & 0xff {
         5 | 6 => StoreError::Busy(place),
-        8 | 14 => StoreError::NotWritable { path, reason: one_line(error.message()) },
-        11 => StoreError::NotADatabase { path, reason: "the database is damaged" },
+        8 | 14 => StoreError::NotWritable {
+            path,
+            reason: one_line(error.message()),
+        },
+        11 => StoreError::NotADatabase {
+            path,
+            reason: "the database is damaged",
+        },
         13 => StoreError::Full(place),
-        26 => StoreError::NotADatabase { path, reason: "this is no SQLite database" },
-        _ => StoreError::Other { place, reason: one_line(error.message()) },
+        26 => StoreError::NotADatabase {
+            path,
+            reason: "this is no SQLite database",
+        },
+        _ => StoreError::Other {
+            place,
+            reason: one_line(error.message()),
+        },
     }
 }
 
@@ -165,7 +187,11 @@ fn explain_postgres(place: String, user: &str, error: &dyn sqlx::error::Database
     let code = error.code().unwrap_or_default();
     let reason = one_line(error.message());
     match &*code {
-        "28P01" | "28000" | "42501" => StoreError::Refused { place, user: user.to_owned(), reason },
+        "28P01" | "28000" | "42501" => StoreError::Refused {
+            place,
+            user: user.to_owned(),
+            reason,
+        },
         "3D000" => StoreError::NoDatabase(place),
         "53100" => StoreError::Full(place),
         // Shutting down, starting up, crashed; connection failures.

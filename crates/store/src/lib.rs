@@ -65,11 +65,18 @@ impl Store {
     /// out half-way that another was faster.
     async fn write(&self) -> Result<Write, StoreError> {
         let (turn, begin) = match self.engine {
-            Engine::Sqlite => (Some(Arc::clone(&self.writer).lock_owned().await), "BEGIN IMMEDIATE"),
+            Engine::Sqlite => (
+                Some(Arc::clone(&self.writer).lock_owned().await),
+                "BEGIN IMMEDIATE",
+            ),
             Engine::Postgres => (None, "BEGIN"),
         };
         let transaction = self.pool.begin_with(begin).await.map_err(|e| self.explain(e))?;
-        Ok(Write { transaction, place: Arc::clone(&self.place), _turn: turn })
+        Ok(Write {
+            transaction,
+            place: Arc::clone(&self.place),
+            _turn: turn,
+        })
     }
 
     /// Begins a transaction that sees the database as it is now, and writes nothing.
@@ -103,8 +110,15 @@ impl Write {
     }
 
     async fn commit(self) -> Result<(), StoreError> {
-        let Self { transaction, place, _turn } = self;
-        transaction.commit().await.map_err(|e| StoreError::explain(&place, e))
+        let Self {
+            transaction,
+            place,
+            _turn,
+        } = self;
+        transaction
+            .commit()
+            .await
+            .map_err(|e| StoreError::explain(&place, e))
     }
 
     fn explain(&self, error: sqlx::Error) -> StoreError {

@@ -1,1 +1,30 @@
-//! Real clusters, databases, authorities and clocks for tests
+//! What the tests stand on: real clusters, the real programs, and ways to look at both.
+//!
+//! * [`cluster`]: Kubernetes clusters made by `tools/devcluster`; one with a node is shared by a whole test run, and each test
+//!   gets a [`Namespace`] of its own in it.
+//! * [`gateway`]: `mk8s-central`, `mk8s-agent` and a logged-in `mk8s`, as processes, behind a cluster.
+//! * [`kubectl`]: the real client, with a kubeconfig; [`terminal`]: the same on a terminal that can be resized.
+//! * [`raw`]: HTTP/1.1 byte by byte over TLS, for what a well-behaved client would never send.
+//! * [`postgres`]: a PostgreSQL server, shared by a whole test run, and a database in it for each test.
+//! * [`program`], [`command`]: processes that are watched, and ended whatever happens to the test.
+//!
+//! Nothing here skips: what is missing on the machine is a failure with a line that says what to install. And as in any test,
+//! what goes wrong is a panic.
+
+pub mod cluster;
+pub mod command;
+pub mod gateway;
+pub mod kubectl;
+pub mod postgres;
+pub mod program;
+pub mod raw;
+pub mod terminal;
+pub mod wait;
+pub mod workspace;
+
+pub use cluster::{AuditLog, Cluster, Namespace};
+pub use command::Ran;
+pub use gateway::{Gateway, User};
+pub use kubectl::Kubectl;
+pub use program::Program;
+pub use wait::{eventually, within};

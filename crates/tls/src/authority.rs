@@ -148,7 +148,11 @@ impl CertificateAuthority {
     /// # Errors
     /// [`AuthorityError`] if one of the files is missing or can't be used, the key can be read by others, the
     /// authority has expired, or nothing can be written.
-    pub fn load_or_create(directory: &Path, common_name: &str, now: Timestamp) -> Result<Self, AuthorityError> {
+    pub fn load_or_create(
+        directory: &Path,
+        common_name: &str,
+        now: Timestamp,
+    ) -> Result<Self, AuthorityError> {
         let certificate = directory.join(CERTIFICATE_FILE);
         let key = directory.join(KEY_FILE);
         // Without the lock first: a directory that is mounted read-only serves just as well.
@@ -162,8 +166,14 @@ impl CertificateAuthority {
             (true, true) => {
                 Self::load(&certificate, &key, now)?.ok_or(AuthorityError::NoAuthority { path: certificate })
             }
-            (true, false) => Err(AuthorityError::HalfPair { present: certificate, missing: key }),
-            (false, true) => Err(AuthorityError::HalfPair { present: key, missing: certificate }),
+            (true, false) => Err(AuthorityError::HalfPair {
+                present: certificate,
+                missing: key,
+            }),
+            (false, true) => Err(AuthorityError::HalfPair {
+                present: key,
+                missing: certificate,
+            }),
             (false, false) => {
                 let made = Self::generate(common_name, now)?;
                 let pem = PrivateKey::from_pkcs8(made.key.serialize_der()).pem();
@@ -200,7 +210,13 @@ impl CertificateAuthority {
                 alternative_names: &[],
             },
         )?;
-        Ok(Self { certificate, key, key_identifier, name, not_after })
+        Ok(Self {
+            certificate,
+            key,
+            key_identifier,
+            name,
+            not_after,
+        })
     }
 
     /// A server's certificate with a new P-256 key. Each name is a DNS name (`*.` in front stands for one label) or an IP address. The
@@ -214,14 +230,27 @@ impl CertificateAuthority {
         validity: Duration,
         now: Timestamp,
     ) -> Result<Issued, AuthorityError> {
-        let alternative_names = names.iter().map(|n| server_name(n)).collect::<Result<Vec<_>, _>>()?;
+        let alternative_names = names
+            .iter()
+            .map(|n| server_name(n))
+            .collect::<Result<Vec<_>, _>>()?;
         let first = names.first().ok_or(AuthorityError::NoNames)?;
         // 64 is what X.520 allows a common name; nothing reads it beside the alternative names.
         let common_name = if first.len() <= 64 { first } else { "mk8s" };
         let (key, proven) = new_key()?;
         let subject = der::name(common_name, &[]);
-        let leaf = self.issue(&proven, &subject, Purpose::Server, &alternative_names, validity, now)?;
-        Ok(Issued { chain: chain(vec![leaf, self.certificate.clone()])?, key })
+        let leaf = self.issue(
+            &proven,
+            &subject,
+            Purpose::Server,
+            &alternative_names,
+            validity,
+            now,
+        )?;
+        Ok(Issued {
+            chain: chain(vec![leaf, self.certificate.clone()])?,
+            key,
+        })
     }
 
     /// A client's certificate with a new P-256 key.
@@ -235,7 +264,10 @@ impl CertificateAuthority {
         now: Timestamp,
     ) -> Result<Issued, AuthorityError> {
         let (key, proven) = new_key()?;
-        Ok(Issued { chain: self.client_chain(&proven, subject, validity, now)?, key })
+        Ok(Issued {
+            chain: self.client_chain(&proven, subject, validity, now)?,
+            key,
+        })
     }
 
     /// A client's certificate for the key of a request, in PEM or DER. Of the request nothing but the public key is
@@ -261,7 +293,7 @@ impl CertificateAuthority {
 
     /// The authority's certificate as PEM.
     pub fn certificate_pem(&self) -> String {
-        material::pem("CERTIFICATE", &self.certificate)
+        material::block("CERTIFICATE", &self.certificate)
     }
 
     /// What people compare before they trust the authority.
@@ -284,7 +316,10 @@ impl CertificateAuthority {
             move |source| AuthorityError::Unusable { path, source }
         };
         if let Some(mode) = files::readable_by_others(key).map_err(at(key))? {
-            return Err(AuthorityError::ReadableByOthers { path: key.to_owned(), mode });
+            return Err(AuthorityError::ReadableByOthers {
+                path: key.to_owned(),
+                mode,
+            });
         }
         let chain = std::fs::read(certificate).map_err(at(certificate))?;
         let chain = CertificateChain::from_pem(&chain).map_err(unusable(certificate))?;
@@ -297,16 +332,24 @@ impl CertificateAuthority {
 
         let parsed = material::parse(chain.leaf()).map_err(unusable(certificate))?;
         if !parsed.is_ca() {
-            return Err(AuthorityError::NoAuthority { path: certificate.to_owned() });
+            return Err(AuthorityError::NoAuthority {
+                path: certificate.to_owned(),
+            });
         }
         let not_after = material::timestamp(parsed.validity().not_after);
         if not_after <= now {
             return Err(AuthorityError::Expired { not_after });
         }
-        let key_identifier = subject_key_identifier(&parsed)
-            .unwrap_or_else(|| der::key_identifier(pair.der_bytes()).to_vec());
+        let key_identifier =
+            subject_key_identifier(&parsed).unwrap_or_else(|| der::key_identifier(pair.der_bytes()).to_vec());
         let name = parsed.subject().as_raw().to_vec();
-        Ok(Some(Self { certificate: chain.leaf().clone(), key: pair, key_identifier, name, not_after }))
+        Ok(Some(Self {
+            certificate: chain.leaf().clone(),
+            key: pair,
+            key_identifier,
+            name,
+            not_after,
+        }))
     }
 
     fn client_chain(
@@ -317,7 +360,10 @@ impl CertificateAuthority {
         now: Timestamp,
     ) -> Result<CertificateChain, AuthorityError> {
         check_text(&subject.common_name)?;
-        subject.organizations.iter().try_for_each(|organization| check_text(organization))?;
+        subject
+            .organizations
+            .iter()
+            .try_for_each(|organization| check_text(organization))?;
         let uris = subject.uri_sans.iter().map(|uri| {
             check_text(uri)?;
             match uri.is_ascii() {
@@ -327,7 +373,14 @@ impl CertificateAuthority {
         });
         let uris = uris.collect::<Result<Vec<_>, _>>()?;
         let name = der::name(&subject.common_name, &subject.organizations);
-        chain(vec![self.issue(key, &name, Purpose::Client, &uris, validity, now)?])
+        chain(vec![self.issue(
+            key,
+            &name,
+            Purpose::Client,
+            &uris,
+            validity,
+            now,
+        )?])
     }
 
     fn issue(
@@ -340,7 +393,9 @@ impl CertificateAuthority {
         now: Timestamp,
     ) -> Result<CertificateDer<'static>, AuthorityError> {
         if self.not_after <= now {
-            return Err(AuthorityError::Expired { not_after: self.not_after });
+            return Err(AuthorityError::Expired {
+                not_after: self.not_after,
+            });
         }
         sign(
             &self.key,
@@ -390,11 +445,17 @@ impl Issued {
 
 fn new_key() -> Result<(PrivateKey, ProvenKey), AuthorityError> {
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(signing)?;
-    let proven = ProvenKey { info: pair.subject_public_key_info(), bits: pair.der_bytes().to_vec() };
+    let proven = ProvenKey {
+        info: pair.subject_public_key_info(),
+        bits: pair.der_bytes().to_vec(),
+    };
     Ok((PrivateKey::from_pkcs8(pair.serialize_der()), proven))
 }
 
-fn sign(key: &KeyPair, certificate: &der::Certificate<'_>) -> Result<CertificateDer<'static>, AuthorityError> {
+fn sign(
+    key: &KeyPair,
+    certificate: &der::Certificate<'_>,
+) -> Result<CertificateDer<'static>, AuthorityError> {
     let to_be_signed = certificate.to_be_signed();
     let signature = key.sign(&to_be_signed).map_err(signing)?;
     Ok(der::signed(&to_be_signed, &signature).into())
@@ -412,7 +473,8 @@ fn serial() -> Result<[u8; 16], AuthorityError> {
 }
 
 fn backdated(now: Timestamp) -> Result<Timestamp, AuthorityError> {
-    now.checked_sub(BACKDATED).map_err(|_| AuthorityError::BadValidity(BACKDATED))
+    now.checked_sub(BACKDATED)
+        .map_err(|_| AuthorityError::BadValidity(BACKDATED))
 }
 
 fn later(now: Timestamp, validity: Duration) -> Result<Timestamp, AuthorityError> {
@@ -420,6 +482,8 @@ fn later(now: Timestamp, validity: Duration) -> Result<Timestamp, AuthorityError
         .ok()
         .filter(|validity| *validity >= SignedDuration::from_secs(1))
         .and_then(|validity| now.checked_add(validity).ok())
+        // Certificates know no fractions of a second.
+        .and_then(|end| Timestamp::from_second(end.as_second()).ok())
         .ok_or(AuthorityError::BadValidity(validity))
 }
 
@@ -430,7 +494,10 @@ fn server_name(name: &str) -> Result<AlternativeName, AuthorityError> {
     let plain = name.strip_prefix("*.").unwrap_or(name);
     match DnsName::try_from(plain) {
         Ok(_) => Ok(AlternativeName::Dns(name.to_ascii_lowercase())),
-        Err(_) => Err(AuthorityError::BadName(name.to_owned(), "it is neither a DNS name nor an IP address")),
+        Err(_) => Err(AuthorityError::BadName(
+            name.to_owned(),
+            "it is neither a DNS name nor an IP address",
+        )),
     }
 }
 
@@ -445,10 +512,13 @@ fn check_text(text: &str) -> Result<(), AuthorityError> {
 }
 
 fn subject_key_identifier(certificate: &x509_parser::certificate::X509Certificate<'_>) -> Option<Vec<u8>> {
-    certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
-        _ => None,
-    })
+    certificate
+        .extensions()
+        .iter()
+        .find_map(|extension| match extension.parsed_extension() {
+            x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
+            _ => None,
+        })
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> AuthorityError {

@@ -51,7 +51,12 @@ pub fn config_unverified(
     certificate: Option<Arc<ReloadingCertificate>>,
     alpn: &[&[u8]],
 ) -> Result<Arc<ClientConfig>, ConfigError> {
-    build(Arc::new(Unverified(provider())), certificate, alpn, &[&TLS13, &TLS12])
+    build(
+        Arc::new(Unverified(provider())),
+        certificate,
+        alpn,
+        &[&TLS13, &TLS12],
+    )
 }
 
 pub(crate) fn build(
@@ -106,7 +111,12 @@ impl ServerCertVerifier for Unverified {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -115,7 +125,12 @@ impl ServerCertVerifier for Unverified {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -5,8 +5,8 @@ use rustls_pki_types::{CertificateSigningRequestDer, pem::PemObject};
 use x509_parser::{
     certification_request::X509CertificationRequest,
     oid_registry::{
-        OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_PKCS1_RSAENCRYPTION, OID_PKCS1_SHA1WITHRSA,
-        OID_SHA1_WITH_RSA, OID_SIG_ED25519,
+        OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_PKCS1_RSAENCRYPTION,
+        OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA, OID_SIG_ED25519,
     },
     prelude::FromDer,
     public_key::PublicKey,
@@ -36,7 +36,9 @@ pub enum CsrError {
     #[error("the certificate request isn't signed with the key it asks a certificate for")]
     BadSignature,
     /// A kind of key that isn't taken.
-    #[error("the certificate request has a {0}; use P-256, P-384, Ed25519 or RSA of at least {MIN_RSA_BITS} bits")]
+    #[error(
+        "the certificate request has a {0}; use P-256, P-384, Ed25519 or RSA of at least {MIN_RSA_BITS} bits"
+    )]
     UnsupportedKey(String),
     /// The key pair could not be made.
     #[error("no key pair could be made: {0}")]
@@ -53,13 +55,16 @@ pub fn generate_csr() -> Result<(PrivateKey, CertificateRequest), CsrError> {
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name = DistinguishedName::new();
     let request = parameters.serialize_request(&pair).map_err(failed)?;
-    Ok((PrivateKey::from_pkcs8(pair.serialize_der()), CertificateRequest(request.der().to_vec())))
+    Ok((
+        PrivateKey::from_pkcs8(pair.serialize_der()),
+        CertificateRequest(request.der().to_vec()),
+    ))
 }
 
 impl CertificateRequest {
     /// The PEM text.
     pub fn pem(&self) -> String {
-        material::pem("CERTIFICATE REQUEST", &self.0)
+        material::block("CERTIFICATE REQUEST", &self.0)
     }
 
     /// The DER bytes.
@@ -84,7 +89,7 @@ pub(crate) fn proven_key(request: &[u8]) -> Result<ProvenKey, CsrError> {
     let from_pem;
     let der = if request.trim_ascii_start().starts_with(b"-----BEGIN ") {
         from_pem = CertificateSigningRequestDer::from_pem_slice(request)
-            .map_err(|e| CsrError::Damaged(e.to_string()))?;
+            .map_err(|e| CsrError::Damaged(material::damage(&e)))?;
         from_pem.as_ref()
     } else {
         request
@@ -102,7 +107,10 @@ pub(crate) fn proven_key(request: &[u8]) -> Result<ProvenKey, CsrError> {
         return Err(CsrError::BadSignature);
     }
     parsed.verify_signature().map_err(|_| CsrError::BadSignature)?;
-    Ok(ProvenKey { info: key.raw.to_vec(), bits: key.subject_public_key.data.to_vec() })
+    Ok(ProvenKey {
+        info: key.raw.to_vec(),
+        bits: key.subject_public_key.data.to_vec(),
+    })
 }
 
 fn check_key(key: &SubjectPublicKeyInfo<'_>) -> Result<(), CsrError> {
@@ -114,7 +122,9 @@ fn check_key(key: &SubjectPublicKeyInfo<'_>) -> Result<(), CsrError> {
         let curve = key.algorithm.parameters.as_ref().and_then(|p| p.as_oid().ok());
         return match curve {
             Some(curve) if curve == OID_EC_P256 || curve == OID_NIST_EC_P384 => Ok(()),
-            _ => Err(CsrError::UnsupportedKey("key on another elliptic curve".to_owned())),
+            _ => Err(CsrError::UnsupportedKey(
+                "key on another elliptic curve".to_owned(),
+            )),
         };
     }
     if *kind == OID_PKCS1_RSAENCRYPTION

@@ -58,7 +58,9 @@ impl Certificate<'_> {
         yasna::construct_der(|writer| {
             writer.write_sequence(|fields| {
                 // Version 3.
-                fields.next().write_tagged(Tag::context(0), |writer| writer.write_u8(2));
+                fields
+                    .next()
+                    .write_tagged(Tag::context(0), |writer| writer.write_u8(2));
                 fields.next().write_bigint_bytes(&self.serial, true);
                 signature_algorithm(fields.next());
                 fields.next().write_der(self.issuer);
@@ -68,7 +70,9 @@ impl Certificate<'_> {
                 });
                 fields.next().write_der(self.subject);
                 fields.next().write_der(self.public_key);
-                fields.next().write_tagged(Tag::context(3), |writer| self.extensions(writer));
+                fields
+                    .next()
+                    .write_tagged(Tag::context(3), |writer| self.extensions(writer));
             });
         })
     }
@@ -117,7 +121,9 @@ impl Certificate<'_> {
             if !self.alternative_names.is_empty() {
                 extension(extensions.next(), SUBJECT_ALT_NAME, false, |writer| {
                     writer.write_sequence(|names| {
-                        self.alternative_names.iter().for_each(|name| alternative_name(names.next(), name));
+                        self.alternative_names
+                            .iter()
+                            .for_each(|name| alternative_name(names.next(), name));
                     });
                 });
             }
@@ -183,10 +189,13 @@ fn alternative_name(writer: DERWriter<'_>, name: &AlternativeName) {
         AlternativeName::Uri(uri) => {
             writer.write_tagged_implicit(Tag::context(6), |writer| writer.write_ia5_string(uri));
         }
-        AlternativeName::Ip(address) => writer.write_tagged_implicit(Tag::context(7), |writer| match address {
-            IpAddr::V4(v4) => writer.write_bytes(&v4.octets()),
-            IpAddr::V6(v6) => writer.write_bytes(&v6.octets()),
-        }),
+        AlternativeName::Ip(address) => {
+            let octets = match address {
+                IpAddr::V4(v4) => v4.octets().to_vec(),
+                IpAddr::V6(v6) => v6.octets().to_vec(),
+            };
+            writer.write_tagged_implicit(Tag::context(7), |writer| writer.write_bytes(&octets));
+        }
     }
 }
 
@@ -196,7 +205,11 @@ fn time(at: Timestamp) -> Vec<u8> {
     const GENERALIZED_TIME: u8 = 0x18;
     let full = at.strftime("%Y%m%d%H%M%SZ").to_string();
     let short = full.as_str() < "20500101" && full.as_str() >= "19500101";
-    let (tag, digits) = if short { (UTC_TIME, &full[2..]) } else { (GENERALIZED_TIME, full.as_str()) };
+    let (tag, digits) = if short {
+        (UTC_TIME, &full[2..])
+    } else {
+        (GENERALIZED_TIME, full.as_str())
+    };
     // 13 or 15 bytes: the length fits in one.
     let mut der = vec![tag, u8::try_from(digits.len()).unwrap_or_default()];
     der.extend_from_slice(digits.as_bytes());

@@ -16,7 +16,12 @@ pub(crate) fn ensure_directory(directory: &Path) -> io::Result<()> {
 
 /// Holds the lock until the file is dropped; waits for whoever else holds it.
 pub(crate) fn lock(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
     file.lock()?;
     Ok(file)
 }

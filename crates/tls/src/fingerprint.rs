@@ -71,7 +71,11 @@ impl FromStr for Fingerprint {
             }
             digits += 1;
         }
-        if digits == 64 { Ok(Self(bytes)) } else { Err(InvalidFingerprint { digits }) }
+        if digits == 64 {
+            Ok(Self(bytes))
+        } else {
+            Err(InvalidFingerprint { digits })
+        }
     }
 }
 
@@ -87,7 +91,10 @@ mod tests {
     fn what_is_shown_is_read_back_however_it_was_copied() {
         let fingerprint = Fingerprint::of(b"certificate");
         let shown = fingerprint.to_string();
-        assert!(shown.starts_with("SHA256:") && shown.len() == 6 + 32 * 3, "{shown}");
+        assert!(
+            shown.starts_with("SHA256:") && shown.len() == 6 + 32 * 3,
+            "{shown}"
+        );
         for copy in [
             shown.clone(),
             shown.to_lowercase(),
@@ -104,7 +111,16 @@ mod tests {
     #[test]
     fn anything_else_is_refused() {
         let long = "a".repeat(66);
-        for bad in ["", "SHA256:", "abcd", long.as_str(), "zz", "é", "SHA1:AB", "ééééééé"] {
+        for bad in [
+            "",
+            "SHA256:",
+            "abcd",
+            long.as_str(),
+            "zz",
+            "é",
+            "SHA1:AB",
+            "ééééééé",
+        ] {
             assert!(bad.parse::<Fingerprint>().is_err(), "{bad}");
         }
     }

@@ -40,4 +40,7 @@ pub use reload::{Refresh, ReloadError, ReloadingCertificate};
 pub use roots::{ConfigError, Roots};
 pub use rustls::{self, ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 pub use rustls_pki_types::{self as pki_types, CertificateDer, ServerName};
-pub use tokio_rustls::{self, TlsAcceptor, TlsConnector, client::TlsStream as ClientTlsStream, server::TlsStream as ServerTlsStream};
+pub use tokio_rustls::{
+    self, TlsAcceptor, TlsConnector, client::TlsStream as ClientTlsStream,
+    server::TlsStream as ServerTlsStream,
+};

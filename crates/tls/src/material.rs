@@ -4,7 +4,10 @@ use std::fmt;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+use rustls_pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer,
+    pem::{self, PemObject},
+};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -49,7 +52,9 @@ impl CertificateChain {
         if certificates.is_empty() {
             return Err(MaterialError::NoCertificate);
         }
-        certificates.iter().try_for_each(|certificate| parse(certificate).map(drop))?;
+        certificates
+            .iter()
+            .try_for_each(|certificate| parse(certificate).map(drop))?;
         Ok(Self(certificates))
     }
 
@@ -60,13 +65,16 @@ impl CertificateChain {
     pub fn from_pem(pem: &[u8]) -> Result<Self, MaterialError> {
         let certificates = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<_, _>>()
-            .map_err(|e| MaterialError::DamagedPem(e.to_string()))?;
+            .map_err(|e| MaterialError::DamagedPem(damage(&e)))?;
         Self::from_der(certificates)
     }
 
     /// The PEM text.
     pub fn pem(&self) -> String {
-        self.0.iter().map(|certificate| pem("CERTIFICATE", certificate)).collect()
+        self.0
+            .iter()
+            .map(|certificate| block("CERTIFICATE", certificate))
+            .collect()
     }
 
     /// The certificates, leaf first.
@@ -98,8 +106,8 @@ impl PrivateKey {
     /// [`MaterialError`] if there is none, or it is damaged.
     pub fn from_pem(pem: &[u8]) -> Result<Self, MaterialError> {
         PrivateKeyDer::from_pem_slice(pem).map(Self).map_err(|e| match e {
-            rustls_pki_types::pem::Error::NoItemsFound => MaterialError::NoPrivateKey,
-            other => MaterialError::DamagedPem(other.to_string()),
+            pem::Error::NoItemsFound => MaterialError::NoPrivateKey,
+            other => MaterialError::DamagedPem(damage(&other)),
         })
     }
 
@@ -110,7 +118,7 @@ impl PrivateKey {
             PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
             _ => "PRIVATE KEY",
         };
-        Zeroizing::new(pem(label, self.0.secret_der()))
+        Zeroizing::new(block(label, self.0.secret_der()))
     }
 
     pub(crate) fn from_pkcs8(der: Vec<u8>) -> Self {
@@ -152,8 +160,10 @@ pub(crate) fn certified(chain: &CertificateChain, key: &PrivateKey) -> Result<Ce
 /// Parses one certificate, with nothing behind it.
 pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, MaterialError> {
     match X509Certificate::from_der(der) {
-        Ok((rest, certificate)) if rest.is_empty() => Ok(certificate),
-        Ok(_) => Err(MaterialError::DamagedCertificate("there are bytes behind its end".to_owned())),
+        Ok(([], certificate)) => Ok(certificate),
+        Ok(_) => Err(MaterialError::DamagedCertificate(
+            "there are bytes behind its end".to_owned(),
+        )),
         Err(e) => Err(MaterialError::DamagedCertificate(e.to_string())),
     }
 }
@@ -168,8 +178,25 @@ pub(crate) fn timestamp(time: x509_parser::time::ASN1Time) -> jiff::Timestamp {
     })
 }
 
+/// What is wrong with a PEM text, in words, and without quoting it: it may be a key.
+pub(crate) fn damage(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            format!(
+                "the line \"-----END {}-----\" is missing",
+                String::from_utf8_lossy(end_marker)
+            )
+        }
+        pem::Error::IllegalSectionStart { .. } => "a \"-----BEGIN\" line is broken".to_owned(),
+        pem::Error::Base64Decode(_) => "a block isn't base64".to_owned(),
+        pem::Error::NoItemsFound => "the expected block isn't in it".to_owned(),
+        pem::Error::SectionTooLarge => "a block is too large".to_owned(),
+        _ => "it can't be read".to_owned(),
+    }
+}
+
 /// A PEM block (RFC 7468).
-pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+pub(crate) fn block(label: &str, der: &[u8]) -> String {
     let encoded = Zeroizing::new(STANDARD.encode(der));
     // Sized beforehand, so that no half of a key stays behind in a buffer that was outgrown.
     let mut text = String::with_capacity(encoded.len() + encoded.len() / 64 + 2 * label.len() + 40);

@@ -48,7 +48,9 @@ pub enum PeerCertificateError {
 ///
 /// # Errors
 /// [`PeerCertificateError`] if it names nobody we can speak of.
-pub fn peer_certificate(connection: &ServerConnection) -> Result<Option<PeerCertificate>, PeerCertificateError> {
+pub fn peer_certificate(
+    connection: &ServerConnection,
+) -> Result<Option<PeerCertificate>, PeerCertificateError> {
     connection
         .peer_certificates()
         .and_then(|chain| chain.first())
@@ -77,7 +79,11 @@ impl PeerCertificate {
             common_name,
             organizations: texts(subject.iter_organization(), "organization")?,
             uri_sans: uri_sans(&certificate)?,
-            serial: certificate.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect(),
+            serial: certificate
+                .raw_serial()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
             fingerprint: Fingerprint::of(der),
             not_after: material::timestamp(certificate.validity().not_after),
         })
@@ -89,7 +95,12 @@ fn texts<'a, 'b: 'a>(
     what: &'static str,
 ) -> Result<Vec<String>, PeerCertificateError> {
     attributes
-        .map(|attribute| attribute.as_str().map(str::to_owned).map_err(|_| PeerCertificateError::NotText(what)))
+        .map(|attribute| {
+            attribute
+                .as_str()
+                .map(str::to_owned)
+                .map_err(|_| PeerCertificateError::NotText(what))
+        })
         .collect()
 }
 
@@ -97,7 +108,9 @@ fn uri_sans(certificate: &X509Certificate<'_>) -> Result<Vec<String>, PeerCertif
     let extension = certificate
         .subject_alternative_name()
         .map_err(|e| PeerCertificateError::AlternativeNames(e.to_string()))?;
-    let names = extension.iter().flat_map(|extension| &extension.value.general_names);
+    let names = extension
+        .iter()
+        .flat_map(|extension| &extension.value.general_names);
     Ok(names
         .filter_map(|name| match name {
             GeneralName::URI(uri) => Some((*uri).to_owned()),

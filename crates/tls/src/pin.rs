@@ -73,7 +73,9 @@ pub enum PinError {
     #[error("the TLS handshake failed: {0}; is it an https port?")]
     Handshake(String),
     /// The chain has no authority in it that signed the certificate.
-    #[error("the server presents no authority that signed its certificate; name the authority's file (--ca-file)")]
+    #[error(
+        "the server presents no authority that signed its certificate; name the authority's file (--ca-file)"
+    )]
     NoAuthority,
     /// The certificate is for other names.
     #[error("the server's certificate is not for {0}; call it by a name that is in the certificate")]
@@ -98,11 +100,19 @@ pub async fn probe(host: &str, port: u16, timeout: Duration) -> Result<Presented
     let attempt = async {
         let stream = TcpStream::connect((bare, port))
             .await
-            .map_err(|source| PinError::Connect { host: host.to_owned(), port, source })?;
+            .map_err(|source| PinError::Connect {
+                host: host.to_owned(),
+                port,
+                source,
+            })?;
         probe_stream(stream, bare).await
     };
     tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| {
-        Err(PinError::Timeout { host: host.to_owned(), port, seconds: timeout.as_secs() })
+        Err(PinError::Timeout {
+            host: host.to_owned(),
+            port,
+            seconds: timeout.as_secs(),
+        })
     })
 }
 
@@ -115,7 +125,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let name = ServerName::try_from(host.to_owned()).map_err(|_| PinError::BadHost(host.to_owned()))?;
-    let recorder = Arc::new(Recorder { provider: provider(), seen: Mutex::default() });
+    let recorder = Arc::new(Recorder {
+        provider: provider(),
+        seen: Mutex::default(),
+    });
     let config = client::build(recorder.clone(), None, &[], &[&TLS13, &TLS12])?;
     let outcome = TlsConnector::from(config).connect(name.clone(), stream).await;
     let seen = std::mem::take(&mut *recorder.seen.lock().unwrap_or_else(PoisonError::into_inner));
@@ -128,7 +141,10 @@ where
         Err(_) if seen.proven => {}
         Err(e) => return Err(PinError::Handshake(e.to_string())),
     }
-    Ok(PresentedChain { name, certificates: seen.certificates })
+    Ok(PresentedChain {
+        name,
+        certificates: seen.certificates,
+    })
 }
 
 impl PresentedChain {
@@ -161,7 +177,9 @@ impl PresentedChain {
     pub fn authority(&self, now: Timestamp) -> Result<PresentedAuthority, PinError> {
         let mut reason = PinError::NoAuthority;
         for candidate in self.certificates.iter().rev() {
-            let Ok(parsed) = material::parse(candidate) else { continue };
+            let Ok(parsed) = material::parse(candidate) else {
+                continue;
+            };
             if !parsed.is_ca() {
                 continue;
             }
@@ -206,13 +224,16 @@ impl PresentedAuthority {
 
     /// The authority's certificate as PEM, to be kept.
     pub fn pem(&self) -> String {
-        material::pem("CERTIFICATE", &self.certificate)
+        material::block("CERTIFICATE", &self.certificate)
     }
 }
 
 /// A name from a stranger, fit for a terminal.
 fn shown(name: &str) -> String {
-    name.chars().take(200).map(|c| if c.is_control() { '?' } else { c }).collect()
+    name.chars()
+        .take(200)
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }
 
 /// Notes the chain instead of verifying it; that the server has the leaf's key is verified.
@@ -250,8 +271,12 @@ impl ServerCertVerifier for Recorder {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let chain = std::iter::once(end_entity).chain(intermediates);
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).certificates =
-            chain.map(|certificate| certificate.clone().into_owned()).collect();
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .certificates = chain
+            .map(|certificate| certificate.clone().into_owned())
+            .collect();
         Ok(ServerCertVerified::assertion())
     }
 
@@ -276,6 +301,8 @@ impl ServerCertVerifier for Recorder {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

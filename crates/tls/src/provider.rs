@@ -6,7 +6,8 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 /// aws-lc-rs with rustls' own choice of suites and groups.
 pub fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+        LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
     PROVIDER.clone()
 }
 

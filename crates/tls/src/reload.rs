@@ -91,7 +91,10 @@ impl ReloadingCertificate {
         let (content, pems) = files.read()?;
         let current = files.parse(&pems)?;
         *files.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(content);
-        Ok(Arc::new(Self { current: ArcSwap::from_pointee(current), files: Some(files) }))
+        Ok(Arc::new(Self {
+            current: ArcSwap::from_pointee(current),
+            files: Some(files),
+        }))
     }
 
     /// From memory.
@@ -100,7 +103,10 @@ impl ReloadingCertificate {
     /// [`MaterialError`] if the key isn't the certificate's.
     pub fn from_issued(issued: &Issued) -> Result<Arc<Self>, MaterialError> {
         let current = Current::new(issued.chain.clone(), &issued.key)?;
-        Ok(Arc::new(Self { current: ArcSwap::from_pointee(current), files: None }))
+        Ok(Arc::new(Self {
+            current: ArcSwap::from_pointee(current),
+            files: None,
+        }))
     }
 
     /// Reads the files again and uses them from the next handshake on if they changed and are good. Call it every minute or so:
@@ -110,7 +116,9 @@ impl ReloadingCertificate {
     /// [`ReloadError`] if the files can't be read or used, as when one of the two was written and the other not
     /// yet. The last good pair stays in use.
     pub fn refresh(&self) -> Result<Refresh, ReloadError> {
-        let Some(files) = &self.files else { return Ok(Refresh::Unchanged) };
+        let Some(files) = &self.files else {
+            return Ok(Refresh::Unchanged);
+        };
         // Held to the end, so that two refreshes can't cross.
         let mut known = files.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (content, pems) = files.read()?;
@@ -127,7 +135,8 @@ impl ReloadingCertificate {
     /// # Errors
     /// [`MaterialError`] if the key isn't the certificate's; the last good pair stays in use.
     pub fn replace(&self, issued: &Issued) -> Result<(), MaterialError> {
-        self.current.store(Arc::new(Current::new(issued.chain.clone(), &issued.key)?));
+        self.current
+            .store(Arc::new(Current::new(issued.chain.clone(), &issued.key)?));
         Ok(())
     }
 
@@ -168,16 +177,28 @@ impl Current {
 
 impl Files {
     fn new(certificate: &Path, key: &Path) -> Self {
-        Self { certificate: certificate.to_owned(), key: key.to_owned(), known: Mutex::default() }
+        Self {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            known: Mutex::default(),
+        }
     }
 
     fn read(&self) -> Result<(Content, Pems), ReloadError> {
         let read = |path: &Path| {
-            fs::read(path).map_err(|source| ReloadError::Read { path: path.to_owned(), source })
+            fs::read(path).map_err(|source| ReloadError::Read {
+                path: path.to_owned(),
+                source,
+            })
         };
-        let pems = Pems { certificate: read(&self.certificate)?, key: Zeroizing::new(read(&self.key)?) };
-        let content =
-            Content { certificate: Fingerprint::of(&pems.certificate), key: Fingerprint::of(&pems.key) };
+        let pems = Pems {
+            certificate: read(&self.certificate)?,
+            key: Zeroizing::new(read(&self.key)?),
+        };
+        let content = Content {
+            certificate: Fingerprint::of(&pems.certificate),
+            key: Fingerprint::of(&pems.key),
+        };
         Ok((content, pems))
     }
 

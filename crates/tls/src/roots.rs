@@ -5,6 +5,8 @@ use std::{io, path::PathBuf, sync::Arc};
 use rustls::RootCertStore;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
+use crate::material;
+
 /// The authorities that certificates of the other side must come from.
 #[derive(Clone, Debug)]
 pub enum Roots {
@@ -62,13 +64,17 @@ impl Roots {
             Self::Pem(pem) => add_pem(&mut store, "the PEM text", pem)?,
             Self::Files(paths) => {
                 for path in paths {
-                    let pem = std::fs::read(path)
-                        .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+                    let pem = std::fs::read(path).map_err(|source| ConfigError::Read {
+                        path: path.clone(),
+                        source,
+                    })?;
                     add_pem(&mut store, &path.display().to_string(), &pem)?;
                 }
             }
             Self::Certificates(certificates) => {
-                certificates.iter().try_for_each(|c| add(&mut store, "the certificate", c.clone()))?;
+                certificates
+                    .iter()
+                    .try_for_each(|c| add(&mut store, "the certificate", c.clone()))?;
             }
         }
         if store.is_empty() {
@@ -92,8 +98,10 @@ fn add_system(store: &mut RootCertStore) -> Result<(), ConfigError> {
 fn add_pem(store: &mut RootCertStore, origin: &str, pem: &[u8]) -> Result<(), ConfigError> {
     let before = store.len();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate
-            .map_err(|e| ConfigError::BadRoot { origin: origin.to_owned(), reason: e.to_string() })?;
+        let certificate = certificate.map_err(|e| ConfigError::BadRoot {
+            origin: origin.to_owned(),
+            reason: material::damage(&e),
+        })?;
         add(store, origin, certificate)?;
     }
     if store.len() == before {
@@ -102,8 +110,13 @@ fn add_pem(store: &mut RootCertStore, origin: &str, pem: &[u8]) -> Result<(), Co
     Ok(())
 }
 
-fn add(store: &mut RootCertStore, origin: &str, certificate: CertificateDer<'static>) -> Result<(), ConfigError> {
-    store
-        .add(certificate)
-        .map_err(|e| ConfigError::BadRoot { origin: origin.to_owned(), reason: e.to_string() })
+fn add(
+    store: &mut RootCertStore,
+    origin: &str,
+    certificate: CertificateDer<'static>,
+) -> Result<(), ConfigError> {
+    store.add(certificate).map_err(|e| ConfigError::BadRoot {
+        origin: origin.to_owned(),
+        reason: e.to_string(),
+    })
 }

@@ -77,7 +77,11 @@ fn build(
 
 fn verifier(roots: &Roots, optional: bool) -> Result<Arc<dyn ClientCertVerifier>, ConfigError> {
     let builder = WebPkiClientVerifier::builder_with_provider(roots.load()?, provider());
-    let builder = if optional { builder.allow_unauthenticated() } else { builder };
+    let builder = if optional {
+        builder.allow_unauthenticated()
+    } else {
+        builder
+    };
     builder.build().map_err(|e| ConfigError::Tls(e.to_string()))
 }
 

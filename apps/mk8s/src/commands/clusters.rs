@@ -34,8 +34,13 @@ pub(crate) fn list(context: &Context<'_>, flag: Option<&ClusterName>, format: Fo
     let current = Selection::find(context, flag)?.map(|selection| selection.cluster);
     let mut clusters = block_on(cluster_cache::fetch(context, &central))?;
     clusters.sort_by(|a, b| a.name.cmp(&b.name));
-    let mark = |cluster: Cluster| ListedCluster { current: Some(&cluster.name) == current.as_ref(), cluster };
-    let listed = Listed { clusters: clusters.into_iter().map(mark).collect() };
+    let mark = |cluster: Cluster| ListedCluster {
+        current: Some(&cluster.name) == current.as_ref(),
+        cluster,
+    };
+    let listed = Listed {
+        clusters: clusters.into_iter().map(mark).collect(),
+    };
     if listed.clusters.is_empty() && format == Format::Table {
         output::note("No clusters: none is registered, or your roles reach none.");
         return Ok(());
@@ -47,18 +52,27 @@ pub(crate) fn list(context: &Context<'_>, flag: Option<&ClusterName>, format: Fo
 pub(crate) fn choose(mut context: Context<'_>, choice: ClustersUse) -> Result<()> {
     let central = context.central()?;
     let configured = context.configured_central()?;
-    if configured.as_ref().is_some_and(|configured| *configured != central) {
+    if configured
+        .as_ref()
+        .is_some_and(|configured| *configured != central)
+    {
         return Err(Failure::new(format!(
             "MK8S_CENTRAL is {central}, and the choice is kept for the configured central"
         ))
-        .hint(format!("export MK8S_CLUSTER={}, or mk8s login --central {central} to change over", choice.name)));
+        .hint(format!(
+            "export MK8S_CLUSTER={}, or mk8s login --central {central} to change over",
+            choice.name
+        )));
     }
     if let Some(namespace) = &choice.namespace {
         check_namespace(namespace)?;
     }
     let clusters = block_on(cluster_cache::fetch(&context, &central))?;
     let Some(cluster) = clusters.iter().find(|cluster| cluster.name == choice.name) else {
-        return Err(cluster_cache::unknown(&choice.name, clusters.iter().map(|cluster| &cluster.name)));
+        return Err(cluster_cache::unknown(
+            &choice.name,
+            clusters.iter().map(|cluster| &cluster.name),
+        ));
     };
     let changes = context.config.current_cluster.as_ref() != Some(&choice.name);
     // A namespace of the cluster left behind means nothing on this one.
@@ -70,13 +84,29 @@ pub(crate) fn choose(mut context: Context<'_>, choice: ClustersUse) -> Result<()
     context.config.save(&context.home)?;
     if cluster.status != "connected" {
         let status = output::plain(&cluster.status);
-        output::note(&format!("warning: {} is {status}: requests fail until its agent is back", choice.name));
+        output::note(&format!(
+            "warning: {} is {status}: requests fail until its agent is back",
+            choice.name
+        ));
     }
-    if let Some(named) = context.cluster_from_environment()?.filter(|named| *named != choice.name) {
-        output::note(&format!("warning: in this shell MK8S_CLUSTER={named} goes before the choice"));
+    if let Some(named) = context
+        .cluster_from_environment()?
+        .filter(|named| *named != choice.name)
+    {
+        output::note(&format!(
+            "warning: in this shell MK8S_CLUSTER={named} goes before the choice"
+        ));
     }
-    let namespace = context.config.namespace.as_ref().map(|namespace| format!(" (namespace {namespace})"));
-    output::print(&format!("Now using {}{}\n", choice.name, namespace.unwrap_or_default()))
+    let namespace = context
+        .config
+        .namespace
+        .as_ref()
+        .map(|namespace| format!(" (namespace {namespace})"));
+    output::print(&format!(
+        "Now using {}{}\n",
+        choice.name,
+        namespace.unwrap_or_default()
+    ))
 }
 
 /// A DNS-1123 label, as Kubernetes has it.
@@ -98,7 +128,10 @@ fn table(listed: &Listed) -> String {
     let now = Moment::now().timestamp();
     let mut table = Table::new(&["CURRENT", "NAME", "STATUS", "VERSION", "LAST SEEN"]);
     for ListedCluster { cluster, current } in &listed.clusters {
-        let last_seen = cluster.last_seen.as_deref().map_or("never".to_owned(), |at| ago(at, now));
+        let last_seen = cluster
+            .last_seen
+            .as_deref()
+            .map_or("never".to_owned(), |at| ago(at, now));
         table.row([
             if *current { "*" } else { "" },
             cluster.name.as_str(),

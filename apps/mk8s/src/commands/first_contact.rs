@@ -27,8 +27,12 @@ pub(crate) struct Contact {
 /// Decides; asks only a person at a terminal.
 pub(crate) async fn establish(context: &Context<'_>, central: &CentralUrl, login: &Login) -> Result<Contact> {
     if let Some(file) = &login.ca_file {
-        let pem = home::read(file)?.ok_or_else(|| Failure::new(format!("{} doesn't exist", file.display())))?;
-        return Ok(Contact { trust: Trust::only(file.clone(), pem.clone())?, remember: Some(pem) });
+        let pem =
+            home::read(file)?.ok_or_else(|| Failure::new(format!("{} doesn't exist", file.display())))?;
+        return Ok(Contact {
+            trust: Trust::only(file.clone(), pem.clone())?,
+            remember: Some(pem),
+        });
     }
     if let Some(fingerprint) = &login.ca_fingerprint {
         let expected: Fingerprint = fingerprint
@@ -42,12 +46,20 @@ pub(crate) async fn establish(context: &Context<'_>, central: &CentralUrl, login
     }
     let remembered = context.trust(central)?;
     if remembered != Trust::System {
-        return Ok(Contact { trust: remembered, remember: None });
+        return Ok(Contact {
+            trust: remembered,
+            remember: None,
+        });
     }
     let now = Moment::now().timestamp();
-    let chain = presented(central).await.map_err(|error| unusable(central, &error))?;
+    let chain = presented(central)
+        .await
+        .map_err(|error| unusable(central, &error))?;
     if chain.verify(&Roots::System, now).is_ok() {
-        return Ok(Contact { trust: Trust::System, remember: None });
+        return Ok(Contact {
+            trust: Trust::System,
+            remember: None,
+        });
     }
     let authority = chain.authority(now).map_err(|error| unusable(central, &error))?;
     if !context.environment.stdin_is_terminal {
@@ -62,13 +74,20 @@ pub(crate) async fn establish(context: &Context<'_>, central: &CentralUrl, login
 
 /// The authority that vouches for what central presents.
 async fn authority(central: &CentralUrl) -> Result<PresentedAuthority> {
-    let chain = presented(central).await.map_err(|error| unusable(central, &error))?;
-    chain.authority(Moment::now().timestamp()).map_err(|error| unusable(central, &error))
+    let chain = presented(central)
+        .await
+        .map_err(|error| unusable(central, &error))?;
+    chain
+        .authority(Moment::now().timestamp())
+        .map_err(|error| unusable(central, &error))
 }
 
 fn pin(context: &Context<'_>, central: &CentralUrl, authority: &PresentedAuthority) -> Result<Contact> {
     let pem = authority.pem().into_bytes();
-    Ok(Contact { trust: Trust::only(context.home.ca_file(central), pem.clone())?, remember: Some(pem) })
+    Ok(Contact {
+        trust: Trust::only(context.home.ca_file(central), pem.clone())?,
+        remember: Some(pem),
+    })
 }
 
 fn confirm(central: &CentralUrl, authority: &PresentedAuthority) -> Result<()> {
@@ -86,7 +105,9 @@ fn confirm(central: &CentralUrl, authority: &PresentedAuthority) -> Result<()> {
     if ["y", "yes"].contains(&answer.to_lowercase().as_str()) {
         return Ok(());
     }
-    Err(Failure::new("not logged in: the certificate authority was not accepted"))
+    Err(Failure::new(
+        "not logged in: the certificate authority was not accepted",
+    ))
 }
 
 fn mismatch(central: &CentralUrl, expected: Fingerprint, authority: &PresentedAuthority) -> Failure {
@@ -101,7 +122,8 @@ fn unusable(central: &CentralUrl, error: &PinError) -> Failure {
     let why = output::plain(&error.to_string());
     match error {
         PinError::Connect { .. } | PinError::Timeout { .. } => {
-            Failure::new(format!("can't reach {central}: {why}")).hint("check the URL, the network and HTTPS_PROXY")
+            Failure::new(format!("can't reach {central}: {why}"))
+                .hint("check the URL, the network and HTTPS_PROXY")
         }
         _ => Failure::new(format!("can't trust {central}: {why}")),
     }

@@ -18,11 +18,21 @@ pub(crate) fn run(context: &Context<'_>, flag: Option<&ClusterName>, command: Ku
         all(context, flag)?
     } else {
         let selection = Selection::resolve(context, flag)?;
-        kubeconfig::render(context, std::slice::from_ref(&selection), Some(&selection.cluster))?
+        kubeconfig::render(
+            context,
+            std::slice::from_ref(&selection),
+            Some(&selection.cluster),
+        )?
     };
-    let Some(path) = command.output else { return output::print(&text) };
+    let Some(path) = command.output else {
+        return output::print(&text);
+    };
     home::write_private(&path, text.as_bytes())?;
-    output::note(&format!("Wrote {}; use it with: export KUBECONFIG={}", path.display(), path.display()));
+    output::note(&format!(
+        "Wrote {}; use it with: export KUBECONFIG={}",
+        path.display(),
+        path.display()
+    ));
     Ok(())
 }
 
@@ -38,7 +48,11 @@ fn all(context: &Context<'_>, flag: Option<&ClusterName>) -> Result<String> {
         .into_iter()
         .map(|cluster| {
             let chosen = chosen.clone().filter(|chosen| chosen.cluster == cluster.name);
-            chosen.unwrap_or_else(|| Selection { central: central.clone(), cluster: cluster.name, namespace: None })
+            chosen.unwrap_or_else(|| Selection {
+                central: central.clone(),
+                cluster: cluster.name,
+                namespace: None,
+            })
         })
         .collect();
     let current = chosen.map(|chosen| chosen.cluster);

@@ -22,7 +22,11 @@ use crate::{
 const NO_KUBECONFIG: &str = "/dev/null";
 
 /// Becomes kubectl; comes back only with what kept it from that.
-pub(crate) fn run(context: &Context<'_>, cluster: Option<&ClusterName>, arguments: &[OsString]) -> Result<()> {
+pub(crate) fn run(
+    context: &Context<'_>,
+    cluster: Option<&ClusterName>,
+    arguments: &[OsString],
+) -> Result<()> {
     kubectl_args::check(arguments)?;
     context.environment.refuse_endless_depth()?;
     let program = find(context)?;
@@ -34,19 +38,33 @@ pub(crate) fn run(context: &Context<'_>, cluster: Option<&ClusterName>, argument
         kubeconfig::write_for_run(context, &selection)?
     };
     let error = command(context, &program, &kubeconfig).args(arguments).exec();
-    Err(Failure::new(format!("can't run {}: {}", program.display(), home::reason(&error))).hint(REMEDY))
+    Err(Failure::new(format!(
+        "can't run {}: {}",
+        program.display(),
+        home::reason(&error)
+    ))
+    .hint(REMEDY))
 }
 
 /// What kubectl says to `__complete` and these words; nothing if there is no kubectl.
-pub(crate) fn completions(context: &Context<'_>, cluster: Option<&ClusterName>, words: &[OsString]) -> Result<Vec<u8>> {
+pub(crate) fn completions(
+    context: &Context<'_>,
+    cluster: Option<&ClusterName>,
+    words: &[OsString],
+) -> Result<Vec<u8>> {
     context.environment.refuse_endless_depth()?;
     let program = find(context)?;
     let kubeconfig = match Selection::find(context, cluster)? {
         Some(selection) => kubeconfig::write_for_run(context, &selection)?,
         None => PathBuf::from(NO_KUBECONFIG),
     };
-    let output = command(context, &program, &kubeconfig).arg("__complete").args(words).output();
-    output.map(|output| output.stdout).map_err(|error| Failure::new(home::reason(&error)))
+    let output = command(context, &program, &kubeconfig)
+        .arg("__complete")
+        .args(words)
+        .output();
+    output
+        .map(|output| output.stdout)
+        .map_err(|error| Failure::new(home::reason(&error)))
 }
 
 const REMEDY: &str = "install kubectl (https://kubernetes.io/docs/tasks/tools/), or name one in ~/.mk8s/config.yaml: `kubectl: /path/to/kubectl`";
@@ -63,12 +81,17 @@ fn make_ready(context: &Context<'_>, selection: &Selection) -> Result<()> {
     if clusters.iter().any(|cluster| cluster.name == selection.cluster) {
         return Ok(());
     }
-    Err(cluster_cache::unknown(&selection.cluster, clusters.iter().map(|cluster| &cluster.name)))
+    Err(cluster_cache::unknown(
+        &selection.cluster,
+        clusters.iter().map(|cluster| &cluster.name),
+    ))
 }
 
 fn command(context: &Context<'_>, program: &Path, kubeconfig: &Path) -> Command {
     let mut command = Command::new(program);
-    command.env("KUBECONFIG", kubeconfig).env(DEPTH_VARIABLE, (context.environment.depth + 1).to_string());
+    command
+        .env("KUBECONFIG", kubeconfig)
+        .env(DEPTH_VARIABLE, (context.environment.depth + 1).to_string());
     command
 }
 
@@ -82,8 +105,12 @@ fn find(context: &Context<'_>) -> Result<PathBuf> {
             Ok(path)
         } else {
             let config = context.home.config_file();
-            Err(Failure::new(format!("{} isn't a program, and {} names it as kubectl", path.display(), config.display()))
-                .hint(REMEDY))
+            Err(Failure::new(format!(
+                "{} isn't a program, and {} names it as kubectl",
+                path.display(),
+                config.display()
+            ))
+            .hint(REMEDY))
         };
     }
     let path = context.environment.path.clone().unwrap_or_default();

@@ -31,7 +31,10 @@ pub(crate) fn run(mut context: Context<'_>, login: Login) -> Result<()> {
     let password = password(&context, &login)?;
     let client = CentralClient::new(central.clone(), contact.trust)?;
     let answer = block_on(async { Ok(client.login(&email, &password).await) })?;
-    let trusted = !matches!(answer, Err(CentralError::Certificate { .. } | CentralError::Unreachable { .. }));
+    let trusted = !matches!(
+        answer,
+        Err(CentralError::Certificate { .. } | CentralError::Unreachable { .. })
+    );
     if let (true, Some(pem)) = (trusted, &contact.remember) {
         context.home.ensure()?;
         home::write_private(&context.home.ca_file(&central), pem)?;
@@ -58,14 +61,21 @@ fn keep_session(context: &Context<'_>, central: &CentralUrl, email: &str, tokens
 }
 
 /// Makes this the configured central, unless the environment named it for the moment.
-fn remember_central(context: &mut Context<'_>, central: &CentralUrl, login: &Login, pinned: bool) -> Result<()> {
+fn remember_central(
+    context: &mut Context<'_>,
+    central: &CentralUrl,
+    login: &Login,
+    pinned: bool,
+) -> Result<()> {
     let configured = context.configured_central().ok().flatten();
     if configured.is_some() && configured.as_ref() != Some(central) && login.central.is_none() {
         return Ok(());
     }
     if configured.as_ref() != Some(central) {
         if let Some(left) = context.config.current_cluster.take() {
-            output::note(&format!("The chosen cluster ({left}) was another central's and isn't chosen any more"));
+            output::note(&format!(
+                "The chosen cluster ({left}) was another central's and isn't chosen any more"
+            ));
         }
         context.config.namespace = None;
         context.config.ca_file = None;
@@ -79,10 +89,12 @@ fn remember_central(context: &mut Context<'_>, central: &CentralUrl, login: &Log
 
 async fn explain(client: &CentralClient, email: &str, error: CentralError) -> Failure {
     match error {
-        CentralError::Unauthorized(_) => {
-            Failure::new(format!("{} refused the login of {}: wrong e-mail or password", client.central(), plain(email)))
-                .hint("check both; your administrator can set a new password")
-        }
+        CentralError::Unauthorized(_) => Failure::new(format!(
+            "{} refused the login of {}: wrong e-mail or password",
+            client.central(),
+            plain(email)
+        ))
+        .hint("check both; your administrator can set a new password"),
         error => session::explain(client, error).await,
     }
 }
@@ -92,10 +104,18 @@ fn email(context: &Context<'_>, central: &CentralUrl, login: &Login) -> Result<S
         return checked_email(email);
     }
     if !context.environment.stdin_is_terminal {
-        return Err(Failure::usage("there is no terminal to ask for the e-mail on").hint("mk8s login --email EMAIL --password-stdin"));
+        return Err(Failure::usage("there is no terminal to ask for the e-mail on")
+            .hint("mk8s login --email EMAIL --password-stdin"));
     }
-    let before = context.credentials().load(central).ok().flatten().map(|session| session.email);
-    let prompt = before.as_ref().map_or("E-mail: ".to_owned(), |email| format!("E-mail [{}]: ", plain(email)));
+    let before = context
+        .credentials()
+        .load(central)
+        .ok()
+        .flatten()
+        .map(|session| session.email);
+    let prompt = before.as_ref().map_or("E-mail: ".to_owned(), |email| {
+        format!("E-mail [{}]: ", plain(email))
+    });
     match (ask(&prompt)?, before) {
         (line, Some(before)) if line.is_empty() => Ok(before),
         (line, _) => checked_email(&line),
@@ -118,7 +138,8 @@ fn password(context: &Context<'_>, login: &Login) -> Result<SecretString> {
             .map_err(|error| Failure::new(format!("no password: {}", home::reason(&error))))?
             .into()
     } else {
-        return Err(Failure::usage("there is no terminal to ask for the password on").hint("mk8s login --email EMAIL --password-stdin"));
+        return Err(Failure::usage("there is no terminal to ask for the password on")
+            .hint("mk8s login --email EMAIL --password-stdin"));
     };
     if password.expose_secret().is_empty() {
         return Err(Failure::usage("the password is empty"));

@@ -45,8 +45,12 @@ pub(crate) fn run(context: &Context<'_>, flag: Option<&ClusterName>, format: For
     let client = context.client(&central)?;
     let access = context.access(&central);
     let (who, list, session) = block_on(async {
-        let who = access.ask(&client, async |client, token| client.who_am_i(token).await).await?;
-        let list = access.ask(&client, async |client, token| client.clusters(token).await).await?;
+        let who = access
+            .ask(&client, async |client, token| client.who_am_i(token).await)
+            .await?;
+        let list = access
+            .ask(&client, async |client, token| client.clusters(token).await)
+            .await?;
         Ok((who, list.clusters, access.session().await?))
     })?;
     let mut clusters = merge(&who, &list);
@@ -57,7 +61,9 @@ pub(crate) fn run(context: &Context<'_>, flag: Option<&ClusterName>, format: For
         roles: who.roles,
         token_seconds_left: session.remaining(&Moment::now()).as_secs(),
         session_expires_at: session.refresh_expires_at,
-        namespace: selection.as_ref().and_then(|selection| selection.namespace.clone()),
+        namespace: selection
+            .as_ref()
+            .and_then(|selection| selection.namespace.clone()),
         current_cluster: selection.map(|selection| selection.cluster),
         clusters,
     };
@@ -66,7 +72,11 @@ pub(crate) fn run(context: &Context<'_>, flag: Option<&ClusterName>, format: For
 
 /// The clusters of both answers, by name.
 fn merge(who: &WhoAmI, list: &[Cluster]) -> Vec<ClusterStatus> {
-    let state = |name: &str| list.iter().find(|cluster| cluster.name.as_str() == name).map(|cluster| cluster.status.clone());
+    let state = |name: &str| {
+        list.iter()
+            .find(|cluster| cluster.name.as_str() == name)
+            .map(|cluster| cluster.status.clone())
+    };
     let mut clusters: Vec<ClusterStatus> = who
         .clusters
         .iter()
@@ -79,7 +89,11 @@ fn merge(who: &WhoAmI, list: &[Cluster]) -> Vec<ClusterStatus> {
     for cluster in list {
         if !clusters.iter().any(|known| known.name == cluster.name.as_str()) {
             let (name, status) = (cluster.name.to_string(), cluster.status.clone());
-            clusters.push(ClusterStatus { name, status, permissions: Vec::new() });
+            clusters.push(ClusterStatus {
+                name,
+                status,
+                permissions: Vec::new(),
+            });
         }
     }
     clusters.sort_by(|a, b| a.name.cmp(&b.name));
@@ -87,19 +101,35 @@ fn merge(who: &WhoAmI, list: &[Cluster]) -> Vec<ClusterStatus> {
 }
 
 fn text(status: &Status) -> String {
-    let roles = if status.roles.is_empty() { "none".to_owned() } else { status.roles.join(", ") };
+    let roles = if status.roles.is_empty() {
+        "none".to_owned()
+    } else {
+        status.roles.join(", ")
+    };
     let cluster = match &status.current_cluster {
         None => "none chosen (mk8s clusters use NAME)".to_owned(),
         Some(name) => {
-            let known = status.clusters.iter().find(|cluster| cluster.name == name.as_str());
-            format!("{name} ({})", known.map_or("not among yours", |cluster| &cluster.status))
+            let known = status
+                .clusters
+                .iter()
+                .find(|cluster| cluster.name == name.as_str());
+            format!(
+                "{name} ({})",
+                known.map_or("not among yours", |cluster| &cluster.status)
+            )
         }
     };
     let mut lines = vec![
         ("Central", status.central.clone()),
         ("User", status.email.clone()),
         ("Roles", roles),
-        ("Token", format!("good for {}, renewed by itself", duration(status.token_seconds_left))),
+        (
+            "Token",
+            format!(
+                "good for {}, renewed by itself",
+                duration(status.token_seconds_left)
+            ),
+        ),
     ];
     if let Some(at) = &status.session_expires_at {
         lines.push(("Session", format!("until {at} unless it is used before")));
@@ -108,14 +138,21 @@ fn text(status: &Status) -> String {
     if let Some(namespace) = &status.namespace {
         lines.push(("Namespace", namespace.clone()));
     }
-    let head: String = lines.iter().map(|(name, value)| format!("{:<12}{}\n", format!("{name}:"), plain(value))).collect();
+    let head: String = lines
+        .iter()
+        .map(|(name, value)| format!("{:<12}{}\n", format!("{name}:"), plain(value)))
+        .collect();
     if status.clusters.is_empty() {
         return head;
     }
     let mut table = Table::new(&["CLUSTER", "STATUS", "YOU MAY"]);
     for cluster in &status.clusters {
         let mut permissions = cluster.permissions.iter().map(String::as_str);
-        table.row([cluster.name.as_str(), &cluster.status, permissions.next().unwrap_or("-")]);
+        table.row([
+            cluster.name.as_str(),
+            &cluster.status,
+            permissions.next().unwrap_or("-"),
+        ]);
         permissions.for_each(|permission| table.row(["", "", permission]));
     }
     format!("{head}\n{}", table.render())

@@ -1,0 +1,204 @@
+//! `agent.yaml`, its environment variables and flags: read once, here.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+use mk8s_model::ClusterName;
+use mk8s_telemetry::LogFormat;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+/// Dials mk8s-central from within a cluster and serves the cluster's API on that connection.
+#[derive(Debug, Parser)]
+#[command(version, after_help = "\
+Examples:
+  mk8s-agent --config agent.yaml
+  CENTRAL_URL=https://central.example.com:9090 CLUSTER_NAME=prod AGENT_TOKEN=mk8s_at_… mk8s-agent
+
+A join token is made with `mk8s-central agent-token create --cluster NAME` and works once; from then on the agent
+renews a certificate of its own, kept in the state directory.")]
+pub(crate) struct Arguments {
+    /// The configuration file
+    #[arg(long, short, env = "MK8S_AGENT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where central listens for agents: https://HOST:PORT
+    #[arg(long, env = "CENTRAL_URL", value_name = "URL")]
+    central_url: Option<String>,
+    /// The name by which people will call this cluster
+    #[arg(long, env = "CLUSTER_NAME", value_name = "NAME")]
+    cluster_name: Option<ClusterName>,
+    /// Central's CA certificate (PEM)
+    #[arg(long, env = "CENTRAL_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// The kubeconfig of the cluster; without it, the pod's own service account is used
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Where the agent keeps its certificate and key
+    #[arg(long, env = "MK8S_AGENT_STATE", value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+/// Everything the agent needs to know.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) central: Central,
+    pub(crate) cluster: Cluster,
+    pub(crate) tls: Tls,
+    pub(crate) kubernetes: Kubernetes,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) drain_seconds: u64,
+    pub(crate) log: Log,
+}
+
+#[derive(Debug)]
+pub(crate) struct Central {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Needed for the first registration only.
+    pub(crate) token: Option<SecretString>,
+    pub(crate) connections: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cluster {
+    pub(crate) name: ClusterName,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tls {
+    insecure: bool,
+    /// Central's CA; absent: the system's.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Kubernetes {
+    pub(crate) kubeconfig: Option<PathBuf>,
+    pub(crate) context: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    pub(crate) format: LogFormat,
+    pub(crate) filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    central: FileCentral,
+    cluster: Option<Cluster>,
+    tls: Tls,
+    kubernetes: Kubernetes,
+    state_dir: Option<PathBuf>,
+    drain_seconds: Option<u64>,
+    log: Log,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileCentral {
+    url: Option<String>,
+    token: Option<SecretString>,
+    connections: Option<usize>,
+}
+
+impl Config {
+    /// Reads the file, if one is named; flags and environment win over it.
+    pub(crate) fn load(arguments: Arguments) -> anyhow::Result<Self> {
+        let file: File = match &arguments.config {
+            None => File::default(),
+            Some(path) => {
+                let text =
+                    std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
+                serde_saphyr::from_str(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?
+            }
+        };
+        if file.tls.insecure {
+            bail!(
+                "tls.insecure: the agent would hand its token to anybody who answers; give central's CA in tls.ca_file \
+                 instead (`mk8s-central ca` prints it)"
+            );
+        }
+        let url = arguments.central_url.or(file.central.url).context(
+            "central.url is missing: where does central listen for agents? (central.url, --central-url or CENTRAL_URL)",
+        )?;
+        let (host, port) = host_and_port(&url)?;
+        let name = arguments.cluster_name.or(file.cluster.map(|c| c.name)).context(
+            "cluster.name is missing: how will people call this cluster? (cluster.name, --cluster-name or CLUSTER_NAME)",
+        )?;
+        let token = match file.central.token {
+            Some(token) => Some(expanded(token)?),
+            None => std::env::var("AGENT_TOKEN").ok().filter(|t| !t.is_empty()).map(SecretString::from),
+        };
+        Ok(Self {
+            central: Central { host, port, token, connections: file.central.connections.unwrap_or(2).clamp(1, 16) },
+            cluster: Cluster { name },
+            tls: Tls { insecure: false, ca_file: arguments.ca_file.or(file.tls.ca_file) },
+            kubernetes: Kubernetes {
+                // The file's own is meant; KUBECONFIG may be set for another purpose.
+                kubeconfig: file.kubernetes.kubeconfig.or(arguments.kubeconfig),
+                ..file.kubernetes
+            },
+            state_dir: arguments.state_dir.or(file.state_dir).unwrap_or_else(|| "/var/lib/mk8s-agent".into()),
+            drain_seconds: file.drain_seconds.unwrap_or(25),
+            log: file.log,
+        })
+    }
+}
+
+fn host_and_port(url: &str) -> anyhow::Result<(String, u16)> {
+    let uri: http::Uri = url.parse().with_context(|| format!("central.url {url:?} is no URL"))?;
+    if uri.scheme_str() != Some("https") {
+        bail!("central.url {url:?} must begin with https://");
+    }
+    let authority = uri.authority().with_context(|| format!("central.url {url:?} names no host"))?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+    Ok((host, authority.port_u16().unwrap_or(9090)))
+}
+
+/// `${NAME}` stands for an environment variable, so that the token need not stand in the file.
+fn expanded(token: SecretString) -> anyhow::Result<SecretString> {
+    let text = token.expose_secret();
+    match text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+        None => Ok(token),
+        Some(name) => match std::env::var(name) {
+            Ok(value) if !value.is_empty() => Ok(value.into()),
+            // Registered agents need no token any more; if one is needed, that is said then.
+            _ => Ok(SecretString::default()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_https_with_a_host() {
+        assert_eq!(host_and_port("https://c:1").expect("valid"), ("c".to_owned(), 1));
+        assert_eq!(host_and_port("https://[::1]").expect("valid"), ("::1".to_owned(), 9090));
+        assert!(host_and_port("http://c:1").is_err());
+        assert!(host_and_port("c:1").is_err());
+    }
+
+    #[test]
+    fn the_seeds_example_is_read_and_unknown_keys_are_not() {
+        let text = "central:\n  url: https://central.example.com:9090\n  token: ${AGENT_TOKEN}\n\ncluster:\n  name: production-us-east\n\ntls:\n  insecure: false\n  ca_file: /etc/mk8s/ca.crt\n";
+        let file: File = serde_saphyr::from_str(text).expect("the example");
+        assert_eq!(file.cluster.expect("cluster").name.as_str(), "production-us-east");
+        let error = serde_saphyr::from_str::<File>("central:\n  uri: x\n").expect_err("unknown key").to_string();
+        assert!(error.contains("uri") && error.contains("line 2"), "{error}");
+    }
+}

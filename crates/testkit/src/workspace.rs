@@ -1,0 +1,60 @@
+//! Where things are in this checkout, and the programs built from it.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::LazyLock,
+};
+
+/// Names the directory of built programs. Whoever sets it has built them (the test runner's set-up script does, once a run).
+const PROGRAMS_VARIABLE: &str = "MK8S_TEST_PROGRAMS";
+/// The packages whose programs a gateway is made of.
+const PACKAGES: [&str; 3] = ["mk8s-central", "mk8s-agent", "mk8s"];
+
+/// The checkout's root.
+pub fn root() -> &'static Path {
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+        crates.and_then(Path::parent).expect("crates/testkit is two below the root").to_owned()
+    });
+    &ROOT
+}
+
+/// A program of this workspace. Unless [`PROGRAMS_VARIABLE`] says where they are, the first call builds them all.
+///
+/// # Panics
+/// If it doesn't build.
+pub fn program(name: &str) -> PathBuf {
+    static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| match std::env::var_os(PROGRAMS_VARIABLE) {
+        Some(directory) => PathBuf::from(directory),
+        None => build(),
+    });
+    let path = PROGRAMS.join(name);
+    assert!(path.is_file(), "there is no {}; build it by: cargo build -p {name}", path.display());
+    path
+}
+
+/// Builds the programs with the profile that this test was built with.
+fn build() -> PathBuf {
+    let directory = own_directory();
+    let profile = directory.file_name().and_then(|name| name.to_str()).expect("a profile's directory");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root()).arg("build").arg("--quiet");
+    match profile {
+        "debug" => {}
+        other => drop(cargo.args(["--profile", other])),
+    }
+    for package in PACKAGES {
+        cargo.args(["--package", package]);
+    }
+    let status = cargo.status().expect("cargo can be run");
+    assert!(status.success(), "the programs under test don't build: {cargo:?}");
+    directory
+}
+
+/// `target/debug`, found from `target/debug/deps/it-0123456789abcdef`.
+fn own_directory() -> PathBuf {
+    let test = std::env::current_exe().expect("this program's own path");
+    let directory = test.ancestors().nth(2).expect("a test program is in target/PROFILE/deps");
+    directory.to_owned()
+}

@@ -1,0 +1,12 @@
+//! The whole system: real clusters, real programs, real kubectl.
+
+mod bad_input;
+mod big_list;
+mod drain;
+mod fidelity;
+mod http;
+mod identity;
+mod kubectl_table;
+mod many_watches;
+mod slow_reader;
+mod two_clusters;
