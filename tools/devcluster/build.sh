@@ -30,11 +30,7 @@ if ! command -v go >/dev/null 2>&1; then
 		exit 0
 	fi
 	wanted=$(sed -n 's/^go //p' "$here/go.mod")
-	if [ -n "$tags" ]; then
-		say "Go is missing: install Go $wanted or newer (https://go.dev/dl)"
-	else
-		say "Go is missing: install Go $wanted or newer (https://go.dev/dl), or a distribution's golang and set KUBEBUILDER_ASSETS"
-	fi
+	say "Go is missing: install Go $wanted or newer (https://go.dev/dl) and put it into PATH"
 	exit 1
 fi
 

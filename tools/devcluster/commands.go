@@ -175,7 +175,8 @@ Ends exactly the processes that up started, and removes the cluster's directory,
 cgroups. It may be repeated, and it also cleans up after a cluster whose supervisor was killed.
 
   --name NAME   the cluster's name (default "dev")
-  --all         all clusters of the directory
+  --all         all clusters of the directory, whoever started them: a program that starts its own
+                should keep them in a directory of their own (MK8S_DEVCLUSTER_DIR)
   --dir DIR     the directory of clusters
 `
 

@@ -274,12 +274,14 @@ func (p Process) end(signal syscall.Signal, wait time.Duration) bool {
 	return !p.running()
 }
 
-// zombie tells a process that has ended but was not collected yet: it holds nothing any more.
+// zombie tells a process that has ended but was not collected yet: it holds nothing any more. While
+// other threads of it are still ending it does.
 func zombie(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return true
 	}
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	end := strings.LastIndexByte(string(stat), ')')
-	return end > 0 && strings.HasPrefix(string(stat[end+1:]), " Z")
+	return err != nil || len(threads) <= 1 && end > 0 && strings.HasPrefix(string(stat[end+1:]), " Z")
 }

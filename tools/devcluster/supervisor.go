@@ -23,11 +23,12 @@ import (
 	"time"
 )
 
-// What the supervisor is given as open files, after stdin, stdout and stderr. The third is the
-// reservation of the cluster's number, which needs only to be open.
+// What the supervisor is given as open files, after stdin, stdout and stderr. The reservation of the
+// cluster's number needs only to be open.
 const (
-	reportFile  = 3
-	controlFile = 4
+	reportFile      = 3
+	controlFile     = 4
+	reservationFile = 5
 )
 
 // report is a line from the supervisor to `up`.
@@ -67,6 +68,9 @@ type component struct {
 
 // runSupervisor is the hidden command that `up` starts.
 func runSupervisor(dir string) error {
+	for _, file := range []int{reportFile, controlFile, reservationFile} {
+		syscall.CloseOnExec(file) // the supervisor's alone, not its children's
+	}
 	// A report to an `up` that is gone must not end the supervisor.
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 	signals := make(chan os.Signal, 1)

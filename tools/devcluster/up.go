@@ -437,7 +437,12 @@ func endProcesses(state *State) {
 // by the cluster's number is left alone if another cluster has the number by now.
 func remove(state *State) error {
 	endProcesses(state)
-	if reservation, ok := reserve(state.Number); ok {
+	reservation, free := reserve(state.Number)
+	for attempt := 0; !free && attempt < 20; attempt++ { // the kernel may take a moment to end a namespace
+		time.Sleep(50 * time.Millisecond)
+		reservation, free = reserve(state.Number)
+	}
+	if free {
 		defer reservation.Close()
 		if os.Geteuid() == 0 {
 			disconnect(addresses{state.Number})

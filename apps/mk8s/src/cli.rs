@@ -285,10 +285,7 @@ pub(crate) struct Output {
 /// The forms of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// Columns for people
     Table,
-    /// JSON
     Json,
-    /// YAML
     Yaml,
 }

@@ -10,7 +10,7 @@ use crate::{
     central_url::CentralUrl,
     contract::{ClusterList, LoginRequest, Problem, RefreshRequest, Tokens, WhoAmI},
     error::Failure,
-    output::{duration, plain},
+    output::plain,
     trust::{Trust, certificate_refusal, innermost},
 };
 
@@ -234,32 +234,6 @@ impl CentralClient {
         CentralError::Unexpected {
             central: self.central.clone(),
             reason: plain(&reason),
-        }
-    }
-}
-
-impl Problem {
-    /// One line of what central said.
-    fn line(&self, status: StatusCode) -> String {
-        let said = self
-            .detail
-            .as_deref()
-            .or(self.title.as_deref())
-            .map(plain)
-            .filter(|said| !said.is_empty());
-        let said = said.unwrap_or_else(|| format!("central answered {status}"));
-        said.strip_suffix('.').map(str::to_owned).unwrap_or(said)
-    }
-
-    /// What central says to do, and when.
-    fn advice(&self) -> Option<String> {
-        let hint = self.hint.as_deref().map(plain).filter(|hint| !hint.is_empty());
-        let wait = self
-            .retry_after
-            .map(|wait| format!("try again in {}", duration(wait.as_secs())));
-        match (hint, wait) {
-            (Some(hint), Some(wait)) => Some(format!("{hint} ({wait})")),
-            (hint, wait) => hint.or(wait),
         }
     }
 }

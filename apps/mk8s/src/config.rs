@@ -142,9 +142,11 @@ fn line(key: &str, value: &str) -> String {
 
 /// File, line and key of what can't be read.
 fn malformed(path: &Path, text: &str, error: &serde_saphyr::Error) -> Failure {
+    // What isn't closed is noticed past the last line.
+    let last = text.lines().count();
     let at = error
         .location()
-        .map(|location| usize::try_from(location.line()).unwrap_or(usize::MAX));
+        .map(|location| usize::try_from(location.line()).unwrap_or(last).min(last));
     let key = at.and_then(|at| text.lines().take(at).filter_map(top_level_key).last());
     let place = at.map_or(path.display().to_string(), |at| {
         format!("{}:{at}", path.display())

@@ -136,7 +136,14 @@ impl<'a> Context<'a> {
 
     /// The central that the configuration, its chosen cluster included, is about.
     pub(crate) fn configured_central(&self) -> Result<Option<CentralUrl>> {
-        self.config.central_url.as_deref().map(str::parse).transpose()
+        let configured = self.config.central_url.as_deref().map(str::parse).transpose();
+        configured.map_err(|failure: Failure| {
+            Failure::new(format!(
+                "{}: central_url: {failure}",
+                self.home.config_file().display()
+            ))
+            .hint("mk8s login --central https://HOST:PORT sets it")
+        })
     }
 
     /// The cluster that the environment names.
@@ -153,7 +160,7 @@ impl<'a> Context<'a> {
 
     /// Whom to believe to be this central.
     pub(crate) fn trust(&self, central: &CentralUrl) -> Result<Trust> {
-        let configured = match self.configured_central()? {
+        let configured = match self.configured_central().ok().flatten() {
             Some(configured) if configured == *central => self.config.ca_file.as_deref(),
             _ => None,
         };

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use mk8s_model::ClusterName;
+use reqwest::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
+
+use crate::output::{duration, plain};
 
 /// `POST /auth/login`.
 #[derive(Debug, Serialize)]
@@ -84,6 +87,32 @@ pub(crate) struct Problem {
     /// From the `Retry-After` header, in seconds.
     #[serde(skip)]
     pub(crate) retry_after: Option<Duration>,
+}
+
+impl Problem {
+    /// One line of what central said.
+    pub(crate) fn line(&self, status: StatusCode) -> String {
+        let said = self
+            .detail
+            .as_deref()
+            .or(self.title.as_deref())
+            .map(plain)
+            .filter(|said| !said.is_empty());
+        let said = said.unwrap_or_else(|| format!("central answered {status}"));
+        said.strip_suffix('.').map(str::to_owned).unwrap_or(said)
+    }
+
+    /// What central says to do, and when.
+    pub(crate) fn advice(&self) -> Option<String> {
+        let hint = self.hint.as_deref().map(plain).filter(|hint| !hint.is_empty());
+        let wait = self
+            .retry_after
+            .map(|wait| format!("try again in {}", duration(wait.as_secs())));
+        match (hint, wait) {
+            (Some(hint), Some(wait)) => Some(format!("{hint} ({wait})")),
+            (hint, wait) => hint.or(wait),
+        }
+    }
 }
 
 /// Writes a secret where it belongs: into a request body or into the credentials file.

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     context::Context,
     error::{Failure, Result},
-    home,
+    home, output,
     selection::Selection,
 };
 
@@ -145,8 +145,7 @@ pub(crate) fn render(
             .collect(),
         current_context: current.map(ClusterName::as_str),
     };
-    serde_saphyr::to_string(&kubeconfig)
-        .map_err(|error| Failure::new(format!("can't write the kubeconfig: {error}")))
+    output::yaml(&kubeconfig)
 }
 
 /// Writes the kubeconfig of one `mk8s kubectl` and gives its path. The same content has the same name, so that shells

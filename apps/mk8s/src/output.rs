@@ -64,12 +64,16 @@ pub(crate) fn answer<T: Serialize>(format: Format, value: &T, table: impl FnOnce
             let json = serde_json::to_string_pretty(value);
             json.map_err(|error| Failure::new(format!("can't print this as JSON: {error}")))? + "\n"
         }
-        Format::Yaml => {
-            let yaml = serde_saphyr::to_string(value);
-            yaml.map_err(|error| Failure::new(format!("can't print this as YAML: {error}")))?
-        }
+        Format::Yaml => yaml(value)?,
     };
     print(&text)
+}
+
+/// YAML without folded lines, so that a long value can be copied.
+pub(crate) fn yaml<T: Serialize>(value: &T) -> Result<String> {
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let yaml = serde_saphyr::to_string_with_options(value, options);
+    yaml.map_err(|error| Failure::new(format!("can't write this as YAML: {error}")))
 }
 
 /// Writes to standard output.

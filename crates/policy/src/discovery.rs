@@ -5,8 +5,8 @@ use mk8s_model::{KubeRequest, ResourceRequest, Verb};
 /// The rule's name.
 pub(crate) const RULE: &str = "discovery";
 
-/// Whether the request only finds out what there is, whether it is well, and what the caller may do. The paths are those of the
-/// ClusterRoles `system:discovery`, `system:public-info-viewer` and `system:basic-user`.
+/// Whether the request only finds out what there is, whether it is well, and what the caller may do. The paths are
+/// those of the ClusterRoles `system:discovery`, `system:public-info-viewer` and `system:basic-user`.
 pub(crate) fn covers(request: &KubeRequest<'_>) -> bool {
     match request {
         KubeRequest::NonResource { verb, path } => {

@@ -96,8 +96,8 @@ impl Policy {
         &self.users
     }
 
-    /// Whether someone with these roles may do this there. Names of roles that don't exist give nothing. The first rule that matches, in
-    /// the order of `roles`, is the one named.
+    /// Whether someone with these roles may do this there. Names of roles that don't exist give nothing. The first
+    /// rule that matches, in the order of `roles`, is the one named.
     ///
     /// Allocates nothing unless the answer is no.
     pub fn decide<R: AsRef<str>>(
@@ -125,8 +125,8 @@ impl Policy {
         })
     }
 
-    /// Whether someone with these roles has anything to do with the cluster. A cluster that may not be seen should be answered
-    /// as one that doesn't exist.
+    /// Whether someone with these roles has anything to do with the cluster. A cluster that may not be seen should be
+    /// answered as one that doesn't exist.
     pub fn may_see<R: AsRef<str>>(&self, roles: &[R], cluster: &ClusterName) -> bool {
         self.rules(roles, cluster).next().is_some()
     }

@@ -9,11 +9,11 @@ use std::{
 use secrecy::SecretString;
 use sqlx::any::AnyConnectOptions;
 
-use crate::StoreError;
+use crate::{StoreError, error::system_reason};
 
 /// The parameters of a PostgreSQL URL that are understood. Others are refused: sqlx would ignore them, and write their
 /// values into the log.
-const POSTGRES_PARAMETERS: [&str; 16] = [
+const POSTGRES_PARAMETERS: [&str; 17] = [
     "application_name",
     "dbname",
     "host",
@@ -25,6 +25,7 @@ const POSTGRES_PARAMETERS: [&str; 16] = [
     "ssl-cert",
     "ssl-key",
     "ssl-mode",
+    "ssl-root-cert",
     "sslcert",
     "sslkey",
     "sslmode",
@@ -159,6 +160,34 @@ pub(crate) fn postgres_place(url: &str) -> Result<Place, StoreError> {
         database: or(database, &user),
         user,
     })
+}
+
+/// Sees that the certificates and the key that a PostgreSQL URL names can be read: sqlx says only that some file can't.
+pub(crate) fn check_certificates(url: &str) -> Result<(), StoreError> {
+    let Ok(options) = AnyConnectOptions::from_str(url) else {
+        return Ok(());
+    };
+    for (key, value) in options.database_url.query_pairs() {
+        let parameter = match &*key {
+            "sslrootcert" | "ssl-root-cert" | "ssl-ca" => "sslrootcert",
+            "sslcert" | "ssl-cert" => "sslcert",
+            "sslkey" | "ssl-key" => "sslkey",
+            _ => continue,
+        };
+        // The text itself may stand there too.
+        if value.starts_with("-----BEGIN") {
+            continue;
+        }
+        if let Err(error) = std::fs::File::open(&*value) {
+            let path = PathBuf::from(value.into_owned());
+            return Err(StoreError::NoCertificate {
+                path,
+                parameter,
+                reason: system_reason(&error),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// A path as an SQLite URL: everything but what is plain in every reading is percent-encoded.

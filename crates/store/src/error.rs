@@ -65,6 +65,16 @@ pub enum StoreError {
         /// What TLS said.
         reason: String,
     },
+    /// A file that the URL names can't be read.
+    #[error("{}: {reason}: correct {parameter} in database.url", path.display())]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+        /// Where the URL names it.
+        parameter: &'static str,
+        /// What the system said.
+        reason: String,
+    },
     /// PostgreSQL doesn't let us in.
     #[error(
         "{place}: the user {user:?} is refused ({reason}): correct user and password in database.url, or pg_hba.conf"
@@ -203,10 +213,15 @@ fn explain_postgres(place: String, user: &str, error: &dyn sqlx::error::Database
     }
 }
 
-/// `Connection refused` rather than `Connection refused (os error 111)`.
+/// `connection refused` rather than `Connection refused (os error 111)`.
 pub(crate) fn system_reason(error: &io::Error) -> String {
     let text = one_line(&error.to_string());
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map(|first| first.to_lowercase().chain(letters).collect())
+        .unwrap_or_default()
 }
 
 fn one_line(text: &str) -> String {

@@ -17,7 +17,7 @@ use sqlx::{
 
 use crate::{
     Database, Store, StoreError,
-    database::{Engine, Place, postgres_place, sqlite_url},
+    database::{Engine, Place, check_certificates, postgres_place, sqlite_url},
     error::system_reason,
     migrate::migrate,
 };
@@ -46,6 +46,7 @@ impl Store {
             }
             Database::Postgres(url) => {
                 let url = url.expose_secret();
+                check_certificates(url)?;
                 (Engine::Postgres, postgres_place(url)?, url.to_owned())
             }
         };

@@ -1,7 +1,8 @@
 //! What a program says about itself: log lines on stderr, and numbers for Prometheus.
 //!
-//! Two rules for whoever adds to it: a secret never becomes a field or a label, and a label takes its values from a list that
-//! somebody wrote down (an outcome, a verb, a cluster), never from what a client sent (a path, a user, an address).
+//! Two rules for whoever adds to it: a secret never becomes a field or a label, and a label takes its values from a
+//! list that somebody wrote down (an outcome, a verb, a cluster), never from what a client sent (a path, a user, an
+//! address).
 
 mod logging;
 mod metrics;

@@ -44,8 +44,8 @@ pub enum LoggingError {
     AlreadyInitialised,
 }
 
-/// Sends log lines to stderr from now on. `filter` is a level, or levels by module: `info,hyper=debug`. Colours appear on
-/// a terminal alone, and not there either if `NO_COLOR` is set and not empty (<https://no-color.org>).
+/// Sends log lines to stderr from now on. `filter` is a level, or levels by module: `info,hyper=debug`. Colours
+/// appear on a terminal alone, and not there either if `NO_COLOR` is set and not empty (<https://no-color.org>).
 ///
 /// Call it once, in main.
 ///
@@ -57,7 +57,8 @@ pub fn init_logging(format: LogFormat, filter: &str) -> Result<(), LoggingError>
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::AlreadyInitialised)
 }
 
-/// What [`init_logging`] installs, for a writer of the caller's choice. Tests use it with `tracing::subscriber::with_default`.
+/// What [`init_logging`] installs, for a writer of the caller's choice. Tests use it with
+/// `tracing::subscriber::with_default`.
 ///
 /// # Errors
 /// [`LoggingError::BadFilter`] if the filter can't be read.

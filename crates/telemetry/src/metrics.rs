@@ -13,7 +13,8 @@ pub const OPENMETRICS_CONTENT_TYPE: &str = "application/openmetrics-text; versio
 
 /// The metrics of this process. Filled while the program starts, then shared and read at each scrape.
 ///
-/// It begins with `mk8s_build_info` and, where there is `/proc`, the `process_*` metrics that every Prometheus client has.
+/// It begins with `mk8s_build_info` and, where there is `/proc`, the `process_*` metrics that every Prometheus client
+/// has.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -32,8 +33,8 @@ impl Metrics {
         Self { registry }
     }
 
-    /// Adds a metric. `name` is the whole name without its unit and without `_total`; `help` is a sentence without a full
-    /// stop. Keep a clone of the metric to change it.
+    /// Adds a metric. `name` is the whole name without its unit and without `_total`; `help` is a sentence without a
+    /// full stop. Keep a clone of the metric to change it.
     pub fn register(&mut self, name: &'static str, help: &'static str, metric: impl Metric) {
         self.registry.register(name, help, metric);
     }

@@ -104,7 +104,8 @@ impl Reading {
     }
 
     fn parse(stat: &str, status: &str, limits: &str, system: &str) -> Self {
-        // The second field is the name in parentheses, and may have blanks and parentheses in it; the third is the first here.
+        // The second field is the name in parentheses, and may have blanks and parentheses in it; the third is the
+        // first here.
         let fields: Vec<&str> = stat
             .rsplit_once(')')
             .map_or("", |(_, rest)| rest)

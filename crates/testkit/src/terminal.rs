@@ -134,16 +134,18 @@ mod tests {
 
     #[test]
     fn a_program_has_a_terminal_and_learns_of_a_new_size() {
-        let mut terminal = Terminal::start(&Command::new("sh"), 24, 80);
-        terminal.type_in("stty size\n");
+        // Without job control, so that the whole of it is in the foreground.
+        let script = "trap 'stty size' WINCH; stty size; while ! [ -e stop ]; do read -r line && exit \"$line\"; done";
+        let mut shell = Command::new("sh");
+        let mut terminal = Terminal::start(shell.args(["-c", script]), 24, 80);
         terminal.expect("24 80");
-        terminal.type_in("trap 'echo resized; stty size' WINCH; echo rea''dy; while :; do sleep 0.1; done\n");
-        terminal.expect("ready");
         terminal.resize(50, 132);
-        terminal.expect("resized");
         terminal.expect("50 132");
-        terminal.type_in("\u{3}");
-        terminal.type_in("exit 7\n");
+        terminal.type_in("7\n");
         assert_eq!(terminal.wait(Duration::from_secs(10)).code(), Some(7));
+        let mut endless = Command::new("sleep");
+        let mut terminal = Terminal::start(endless.arg("60"), 24, 80);
+        terminal.type_in("\u{3}");
+        assert_eq!(terminal.wait(Duration::from_secs(10)).code(), None, "Ctrl-C is a signal");
     }
 }

@@ -4,19 +4,19 @@
 //! trusts exactly this certificate. Certificates issued end with it at the latest. To replace it, move `ca.crt` and
 //! `ca.key` away, start again, and give people and agents the new fingerprint.
 
-use std::{
-    io,
-    net::IpAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod error;
+
+use std::{net::IpAddr, path::Path, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData, SigningKey};
 use rustls_pki_types::{CertificateDer, DnsName};
+use zeroize::Zeroizing;
+
+pub use error::AuthorityError;
 
 use crate::{
-    CertificateChain, CsrError, Fingerprint, MaterialError, PrivateKey,
+    CertificateChain, Fingerprint, Issued, MaterialError, PrivateKey,
     csr::{ProvenKey, proven_key},
     der::{self, AlternativeName, Purpose},
     files, material, provider,
@@ -38,20 +38,11 @@ const MAX_TEXT_BYTES: usize = 1024;
 #[derive(Debug)]
 pub struct CertificateAuthority {
     certificate: CertificateDer<'static>,
-    key: KeyPair,
+    key: Zeroizing<KeyPair>,
     key_identifier: Vec<u8>,
     /// The subject, byte for byte as in the certificate.
     name: Vec<u8>,
     not_after: Timestamp,
-}
-
-/// A certificate with its key.
-#[derive(Clone, Debug)]
-pub struct Issued {
-    /// The certificate; behind a server's stands its authority's, so that a first client can be shown what to trust.
-    pub chain: CertificateChain,
-    /// The key.
-    pub key: PrivateKey,
 }
 
 /// Whom a client certificate names.
@@ -65,85 +56,9 @@ pub struct ClientSubject {
     pub uri_sans: Vec<String>,
 }
 
-/// Why there is no authority, or no certificate from it.
-#[derive(Debug, thiserror::Error)]
-pub enum AuthorityError {
-    /// A file or directory can't be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The key can be read by others than its owner.
-    #[error(
-        "{}: the authority's key has mode {mode:04o}, so others can read it; run: chmod 600 {}",
-        path.display(),
-        path.display()
-    )]
-    ReadableByOthers {
-        /// The key's file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// One of the two files is there, the other isn't.
-    #[error(
-        "{} is there, but {} is missing; restore it from a backup, or move the other away to have a new authority made \
-         (people and agents must then trust its new fingerprint)",
-        present.display(),
-        missing.display()
-    )]
-    HalfPair {
-        /// The file that is there.
-        present: PathBuf,
-        /// The file that isn't.
-        missing: PathBuf,
-    },
-    /// A file is there and can't be used.
-    #[error("{}: {source}", path.display())]
-    Unusable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: MaterialError,
-    },
-    /// The certificate is no authority's.
-    #[error("{}: this certificate isn't an authority's (basic constraints without CA)", path.display())]
-    NoAuthority {
-        /// The certificate's file.
-        path: PathBuf,
-    },
-    /// The authority's time is over.
-    #[error(
-        "the authority's certificate expired at {not_after}; move ca.crt and ca.key away to have a new authority made \
-         (people and agents must then trust its new fingerprint)"
-    )]
-    Expired {
-        /// When.
-        not_after: Timestamp,
-    },
-    /// A server certificate for nobody.
-    #[error("a server certificate needs at least one DNS name or IP address")]
-    NoNames,
-    /// A name that can't stand in a certificate.
-    #[error("{0:?} can't stand in a certificate: {1}")]
-    BadName(String, &'static str),
-    /// Validity that is zero, or beyond what dates can say.
-    #[error("a validity of {0:?} is no length of time that a certificate can have")]
-    BadValidity(Duration),
-    /// The certificate request isn't acceptable.
-    #[error(transparent)]
-    Request(#[from] CsrError),
-    /// Cryptography failed: no random numbers, or no signature.
-    #[error("the certificate couldn't be signed: {0}")]
-    Signing(String),
-}
-
 impl CertificateAuthority {
-    /// Reads the authority from `ca.crt` and `ca.key` in the directory; makes both, and the directory, if neither is there.
-    /// Several processes that do so at once end up with the same authority.
+    /// Reads the authority from `ca.crt` and `ca.key` in the directory; makes both, and the directory, if neither is
+    /// there. Several processes that do so at once end up with the same authority.
     ///
     /// # Errors
     /// [`AuthorityError`] if one of the files is missing or can't be used, the key can be read by others, the
@@ -159,9 +74,9 @@ impl CertificateAuthority {
         if let Some(there) = Self::load(&certificate, &key, now)? {
             return Ok(there);
         }
-        files::ensure_directory(directory).map_err(at(directory))?;
+        files::ensure_directory(directory).map_err(AuthorityError::at(directory))?;
         let lock = directory.join(LOCK_FILE);
-        let _held = files::lock(&lock).map_err(at(&lock))?;
+        let _held = files::lock(&lock).map_err(AuthorityError::at(&lock))?;
         match (certificate.exists(), key.exists()) {
             (true, true) => {
                 Self::load(&certificate, &key, now)?.ok_or(AuthorityError::NoAuthority { path: certificate })
@@ -177,9 +92,10 @@ impl CertificateAuthority {
             (false, false) => {
                 let made = Self::generate(common_name, now)?;
                 let pem = PrivateKey::from_pkcs8(made.key.serialize_der()).pem();
-                files::write_atomically(&key, pem.as_bytes(), 0o600).map_err(at(&key))?;
+                files::write_atomically(&key, pem.as_bytes(), 0o600).map_err(AuthorityError::at(&key))?;
                 let pem = made.certificate_pem();
-                files::write_atomically(&certificate, pem.as_bytes(), 0o644).map_err(at(&certificate))?;
+                files::write_atomically(&certificate, pem.as_bytes(), 0o644)
+                    .map_err(AuthorityError::at(&certificate))?;
                 Ok(made)
             }
         }
@@ -191,7 +107,7 @@ impl CertificateAuthority {
     /// [`AuthorityError`] if the name can't stand in a certificate, or the system has no random numbers.
     pub fn generate(common_name: &str, now: Timestamp) -> Result<Self, AuthorityError> {
         check_text(common_name)?;
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(signing)?;
+        let key = Zeroizing::new(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(signing)?);
         let name = der::name(common_name, &[]);
         let key_identifier = der::key_identifier(key.der_bytes()).to_vec();
         let not_after = later(now, AUTHORITY_VALIDITY)?;
@@ -219,8 +135,8 @@ impl CertificateAuthority {
         })
     }
 
-    /// A server's certificate with a new P-256 key. Each name is a DNS name (`*.` in front stands for one label) or an IP address. The
-    /// chain ends with the authority's own certificate.
+    /// A server's certificate with a new P-256 key. Each name is a DNS name (`*.` in front stands for one label) or
+    /// an IP address. The chain ends with the authority's own certificate.
     ///
     /// # Errors
     /// [`AuthorityError`] if there is no name or a bad one, the validity is none, or signing fails.
@@ -271,7 +187,8 @@ impl CertificateAuthority {
     }
 
     /// A client's certificate for the key of a request, in PEM or DER. Of the request nothing but the public key is
-    /// used, once its signature has shown that the requester holds the private key: the subject is the caller's to give.
+    /// used, once its signature has shown that the requester holds the private key: the subject is the caller's to
+    /// give.
     ///
     /// # Errors
     /// [`AuthorityError`] if the request is damaged, isn't signed with its own key, or has a weak key; else as
@@ -315,15 +232,15 @@ impl CertificateAuthority {
             let path = path.to_owned();
             move |source| AuthorityError::Unusable { path, source }
         };
-        if let Some(mode) = files::readable_by_others(key).map_err(at(key))? {
+        if let Some(mode) = files::readable_by_others(key).map_err(AuthorityError::at(key))? {
             return Err(AuthorityError::ReadableByOthers {
                 path: key.to_owned(),
                 mode,
             });
         }
-        let chain = std::fs::read(certificate).map_err(at(certificate))?;
+        let chain = std::fs::read(certificate).map_err(AuthorityError::at(certificate))?;
         let chain = CertificateChain::from_pem(&chain).map_err(unusable(certificate))?;
-        let pem = zeroize::Zeroizing::new(std::fs::read(key).map_err(at(key))?);
+        let pem = Zeroizing::new(std::fs::read(key).map_err(AuthorityError::at(key))?);
         let private = PrivateKey::from_pem(&pem).map_err(unusable(key))?;
         material::certified(&chain, &private).map_err(unusable(key))?;
         let pair = KeyPair::from_der_and_sign_algo(private.der(), &PKCS_ECDSA_P256_SHA256)
@@ -345,7 +262,7 @@ impl CertificateAuthority {
         let name = parsed.subject().as_raw().to_vec();
         Ok(Some(Self {
             certificate: chain.leaf().clone(),
-            key: pair,
+            key: Zeroizing::new(pair),
             key_identifier,
             name,
             not_after,
@@ -415,36 +332,8 @@ impl CertificateAuthority {
     }
 }
 
-impl Issued {
-    /// A pair from PEM texts, certificate and key. They may be the same text.
-    ///
-    /// # Errors
-    /// [`MaterialError`] if one can't be read, or the key isn't the certificate's.
-    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, MaterialError> {
-        Self::new(CertificateChain::from_pem(chain)?, PrivateKey::from_pem(key)?)
-    }
-
-    /// A pair, once it is known to be one.
-    ///
-    /// # Errors
-    /// [`MaterialError::Mismatch`] if the key isn't the certificate's.
-    pub fn new(chain: CertificateChain, key: PrivateKey) -> Result<Self, MaterialError> {
-        material::certified(&chain, &key)?;
-        Ok(Self { chain, key })
-    }
-
-    /// Writes both files, each whole or not at all, the key first and with mode 0600.
-    ///
-    /// # Errors
-    /// [`AuthorityError::Io`] if a file can't be written.
-    pub fn save(&self, certificate: &Path, key: &Path) -> Result<(), AuthorityError> {
-        files::write_atomically(key, self.key.pem().as_bytes(), 0o600).map_err(at(key))?;
-        files::write_atomically(certificate, self.chain.pem().as_bytes(), 0o644).map_err(at(certificate))
-    }
-}
-
 fn new_key() -> Result<(PrivateKey, ProvenKey), AuthorityError> {
-    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(signing)?;
+    let pair = Zeroizing::new(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(signing)?);
     let proven = ProvenKey {
         info: pair.subject_public_key_info(),
         bits: pair.der_bytes().to_vec(),
@@ -465,7 +354,8 @@ fn chain(certificates: Vec<CertificateDer<'static>>) -> Result<CertificateChain,
     CertificateChain::from_der(certificates).map_err(|e| AuthorityError::Signing(e.to_string()))
 }
 
-/// 126 random bits; the first two are 01, so that the number is positive and always 16 bytes long (RFC 5280, 4.1.2.2).
+/// 126 random bits; the first two are 01, so that the number is positive and always 16 bytes long (RFC 5280,
+/// 4.1.2.2).
 fn serial() -> Result<[u8; 16], AuthorityError> {
     let mut serial = provider::random::<16>().map_err(|e| AuthorityError::Signing(e.to_string()))?;
     serial[0] = serial[0] & 0x3f | 0x40;
@@ -519,11 +409,6 @@ fn subject_key_identifier(certificate: &x509_parser::certificate::X509Certificat
             x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
             _ => None,
         })
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> AuthorityError {
-    let path = path.to_owned();
-    move |source| AuthorityError::Io { path, source }
 }
 
 fn signing(error: rcgen::Error) -> AuthorityError {

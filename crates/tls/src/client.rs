@@ -15,8 +15,8 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::{ConfigError, ReloadingCertificate, Roots, provider};
 
-/// TLS 1.3 and 1.2, the server verified against the roots and the name it is called by. With a certificate of our own,
-/// sessions are never resumed, so that a renewed one is shown at the next connection.
+/// TLS 1.3 and 1.2, the server verified against the roots and the name it is called by. With a certificate of our
+/// own, sessions are never resumed, so that a renewed one is shown at the next connection.
 ///
 /// `alpn` names the protocols offered, best first: `&[b"h2", b"http/1.1"]`.
 ///

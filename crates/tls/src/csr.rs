@@ -12,6 +12,7 @@ use x509_parser::{
     public_key::PublicKey,
     x509::SubjectPublicKeyInfo,
 };
+use zeroize::Zeroizing;
 
 use crate::{PrivateKey, material};
 
@@ -45,16 +46,17 @@ pub enum CsrError {
     Generate(String),
 }
 
-/// A new P-256 key and a request for a certificate of it. The request names nobody: the authority decides on the name.
+/// A new P-256 key and a request for a certificate of it. The request names nobody: the authority decides on the
+/// name.
 ///
 /// # Errors
 /// [`CsrError::Generate`] if the system has no random numbers.
 pub fn generate_csr() -> Result<(PrivateKey, CertificateRequest), CsrError> {
     let failed = |e: rcgen::Error| CsrError::Generate(e.to_string());
-    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
+    let pair = Zeroizing::new(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?);
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name = DistinguishedName::new();
-    let request = parameters.serialize_request(&pair).map_err(failed)?;
+    let request = parameters.serialize_request(&*pair).map_err(failed)?;
     Ok((
         PrivateKey::from_pkcs8(pair.serialize_der()),
         CertificateRequest(request.der().to_vec()),

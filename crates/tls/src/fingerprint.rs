@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 /// The SHA-256 of a certificate's DER encoding.
 ///
 /// Shown as `SHA256:AB:CD:…`, the pairs that `openssl x509 -noout -fingerprint -sha256` prints. Read back in either
-/// letter case, with or without colons and spaces, and with or without the prefix (`SHA256:`, or all that OpenSSL prints up to
-/// and including `=`).
+/// letter case, with or without colons and spaces, and with or without the prefix (`SHA256:`, or all that OpenSSL
+/// prints up to and including `=`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint([u8; 32]);
 

@@ -1,5 +1,5 @@
-//! Who is at the other end: a certificate authority of our own, the certificates it issues, and the TLS configurations
-//! that verify them.
+//! Who is at the other end: a certificate authority of our own, the certificates it issues, and the TLS
+//! configurations that verify them.
 //!
 //! This is the only crate of the workspace that names the TLS stack (rustls on aws-lc-rs, rcgen, x509-parser); what
 //! others need of it is exported again here.
@@ -22,6 +22,7 @@ mod csr;
 mod der;
 mod files;
 mod fingerprint;
+mod issued;
 mod material;
 mod peer;
 pub mod pin;
@@ -30,9 +31,10 @@ mod reload;
 mod roots;
 pub mod server;
 
-pub use authority::{AuthorityError, CertificateAuthority, ClientSubject, Issued};
+pub use authority::{AuthorityError, CertificateAuthority, ClientSubject};
 pub use csr::{CertificateRequest, CsrError, generate_csr};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
+pub use issued::Issued;
 pub use material::{CertificateChain, MaterialError, PrivateKey};
 pub use peer::{PeerCertificate, PeerCertificateError, peer_certificate};
 pub use provider::{install_default_provider, provider};

@@ -1,6 +1,7 @@
-//! Trust on first use: look at what a server presents, show the authority's fingerprint, and trust that authority from
-//! then on. The probe believes nothing and sends nothing but the handshake; only what [`PresentedChain::authority`]
-//! returns, after a person or a configuration has compared its fingerprint, may become [`Roots`].
+//! Trust on first use: look at what a server presents, show the authority's fingerprint, and trust that authority
+//! from then on. The probe believes nothing and sends nothing but the handshake; only what
+//! [`PresentedChain::authority`] returns, after a person or a configuration has compared its fingerprint, may become
+//! [`Roots`].
 
 use std::{
     fmt, io,
@@ -169,8 +170,8 @@ impl PresentedChain {
         }
     }
 
-    /// The last presented certificate that is an authority's and vouches for the leaf: its signature, its validity now,
-    /// its purpose, and the name the server was called by.
+    /// The last presented certificate that is an authority's and vouches for the leaf: its signature, its validity
+    /// now, its purpose, and the name the server was called by.
     ///
     /// # Errors
     /// [`PinError`] saying what keeps the chain from vouching for the server.

@@ -109,8 +109,9 @@ impl ReloadingCertificate {
         }))
     }
 
-    /// Reads the files again and uses them from the next handshake on if they changed and are good. Call it every minute or so:
-    /// it reads two small files, whatever their times say (a mounted Secret changes through symbolic links, and a clock may step).
+    /// Reads the files again and uses them from the next handshake on if they changed and are good. Call it every
+    /// minute or so: it reads two small files, whatever their times say (a mounted Secret changes through symbolic
+    /// links, and a clock may step).
     ///
     /// # Errors
     /// [`ReloadError`] if the files can't be read or used, as when one of the two was written and the other not

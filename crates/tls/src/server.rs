@@ -11,8 +11,8 @@ use rustls::{
 
 use crate::{ConfigError, ReloadingCertificate, Roots, provider};
 
-/// Whether a client shows a certificate. One that is shown must be valid and made for clients (extended key usage), or
-/// the handshake fails.
+/// Whether a client shows a certificate. One that is shown must be valid and made for clients (extended key usage),
+/// or the handshake fails.
 #[derive(Clone, Debug)]
 pub enum ClientAuth {
     /// It isn't asked for one.

@@ -1,5 +1,7 @@
 //! `mk8s kubeconfig`.
 
+use std::{fs, path::Path};
+
 use mk8s_model::ClusterName;
 
 use crate::{
@@ -24,13 +26,26 @@ pub(crate) fn run(context: &Context<'_>, flag: Option<&ClusterName>, command: Ku
             Some(&selection.cluster),
         )?
     };
-    let Some(path) = command.output else {
-        return output::print(&text);
-    };
-    home::write_private(&path, text.as_bytes())?;
+    match command.output {
+        Some(path) if path.as_os_str() != "-" => write(&path, &text),
+        _ => output::print(&text),
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    // A pipe or a device is written to; only a file is replaced.
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return fs::write(path, text).map_err(|error| {
+            Failure::new(format!(
+                "can't write {}: {}",
+                path.display(),
+                home::reason(&error)
+            ))
+        });
+    }
+    home::write_private(path, text.as_bytes())?;
     output::note(&format!(
-        "Wrote {}; use it with: export KUBECONFIG={}",
-        path.display(),
+        "Wrote {0}; use it with: export KUBECONFIG={0}",
         path.display()
     ));
     Ok(())

@@ -27,6 +27,19 @@ fn a_wrong_configuration_names_file_line_and_key() {
 }
 
 #[test]
+fn a_wrong_central_is_mended_by_a_login() {
+    let central = FakeCentral::start();
+    let sandbox = Sandbox::new();
+    sandbox.write_config("central_url: http://central\n");
+    sandbox
+        .run(&["status"])
+        .fails(1)
+        .says("config.yaml: central_url: central's URL http://central is http");
+    sandbox.login(&central).succeeds();
+    assert_eq!(sandbox.config(), format!("central_url: {}\n", central.url()));
+}
+
+#[test]
 fn nothing_configured_says_where_to_begin() {
     Sandbox::new()
         .run(&["status"])

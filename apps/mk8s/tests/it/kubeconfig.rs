@@ -62,6 +62,21 @@ fn a_file_is_private() {
 }
 
 #[test]
+fn a_pipe_is_written_to_and_not_replaced() {
+    let central = FakeCentral::start();
+    let sandbox = Sandbox::using(&central, "staging");
+    let pipe = sandbox.root().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("a pipe");
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe).expect("read")
+    });
+    sandbox.run(&["kubeconfig", "-o", "pipe"]).succeeds();
+    assert!(reader.join().expect("read").starts_with("apiVersion: v1\n"));
+    assert!(!fs::metadata(&pipe).expect("still there").is_file());
+}
+
+#[test]
 fn its_plugin_gives_a_token_wherever_it_is_used() {
     let (central, other) = (FakeCentral::start(), FakeCentral::start());
     let sandbox = Sandbox::using(&central, "staging");

@@ -230,12 +230,8 @@ fn central_is_not_asked_for_each_command() {
 
 #[test]
 fn the_token_is_renewed_before_kubectl_starts() {
-    let central = FakeCentral::start();
-    central.state().expires_in = 1;
-    let sandbox = Sandbox::using(&central, "staging");
-    sandbox.stub_kubectl("");
-    thread::sleep(Duration::from_millis(2_100));
-    central.state().expires_in = 3_600;
+    let (central, sandbox) = user();
+    sandbox.age_session(3_700);
     sandbox.run(&["k", "get", "pods"]).succeeds();
     assert_eq!(central.count("POST /auth/refresh"), 1);
     sandbox.run(&["credential"]).succeeds();

@@ -7,6 +7,7 @@ mod clusters;
 mod completion;
 mod configuration;
 mod fake_central;
+mod fake_state;
 mod help;
 mod kubeconfig;
 mod kubectl;

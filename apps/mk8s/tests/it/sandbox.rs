@@ -128,6 +128,16 @@ impl Sandbox {
         fs::read_to_string(self.dot().join("credentials.json")).expect("credentials")
     }
 
+    /// Makes the session as old as if this many seconds had gone by since its tokens came.
+    pub(crate) fn age_session(&self, seconds: u64) {
+        let mut stored: serde_json::Value = serde_json::from_str(&self.credentials()).expect("JSON");
+        for session in stored["sessions"].as_object_mut().expect("sessions").values_mut() {
+            let received = &mut session["received"]["unix_seconds"];
+            *received = (received.as_u64().expect("a time") - seconds).into();
+        }
+        fs::write(self.dot().join("credentials.json"), stored.to_string()).expect("written");
+    }
+
     /// A command of ours with nothing in its environment that the test doesn't put there, and no terminal.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(MK8S);

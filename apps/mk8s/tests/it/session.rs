@@ -1,6 +1,6 @@
 //! Tokens: renewed in time, by one process at a time, whatever the clocks say.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, process::Stdio, thread, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Stdio};
 
 use http::StatusCode;
 use serde_json::Value;
@@ -10,13 +10,11 @@ use crate::{
     sandbox::{Run, Sandbox},
 };
 
-/// A user whose token has run out, at a central that gives long-lived ones from now on.
+/// A user whose token has run out.
 fn with_an_old_token() -> (FakeCentral, Sandbox) {
     let central = FakeCentral::start();
-    central.state().expires_in = 1;
     let sandbox = Sandbox::logged_in(&central);
-    thread::sleep(Duration::from_millis(2_100));
-    central.state().expires_in = 3_600;
+    sandbox.age_session(3_700);
     (central, sandbox)
 }
 
@@ -104,15 +102,24 @@ fn clocks_ten_minutes_apart_do_no_harm() {
 }
 
 #[test]
+fn a_token_is_renewed_in_the_last_fifth_of_its_life() {
+    let central = FakeCentral::start();
+    let sandbox = Sandbox::logged_in(&central);
+    sandbox.age_session(2_800);
+    assert_eq!(credential(&sandbox)["status"]["token"], "token-1-secret");
+    sandbox.age_session(80);
+    assert_eq!(credential(&sandbox)["status"]["token"], "token-2-secret");
+}
+
+#[test]
 fn a_token_that_is_due_but_good_bridges_an_outage() {
     let central = FakeCentral::start();
-    central.state().expires_in = 4;
     let sandbox = Sandbox::logged_in(&central);
     central.state().refresh_status = Some(StatusCode::SERVICE_UNAVAILABLE);
-    thread::sleep(Duration::from_millis(2_100));
+    sandbox.age_session(3_000);
     assert_eq!(credential(&sandbox)["status"]["token"], "token-1-secret");
-    assert!(central.count("POST /auth/refresh") >= 1);
-    thread::sleep(Duration::from_millis(2_500));
+    assert_eq!(central.count("POST /auth/refresh"), 1);
+    sandbox.age_session(600);
     sandbox.run(&["credential"]).fails(1).says("no refresh today");
 }
 

@@ -289,18 +289,21 @@ fn what_is_no_token_is_malformed() {
 fn a_hit_is_cheap() {
     let f = fixture();
     let token = f.token();
-    let time = |count: u32, verifier: &TokenVerifier| {
-        let begin = std::time::Instant::now();
-        for _ in 0..count {
-            std::hint::black_box(verifier.verify(&token)).expect("good");
-        }
-        begin.elapsed() / count
+    // The best of many short runs: what else the machine does is not what is asked.
+    let time = || {
+        let run = |_| {
+            let begin = std::time::Instant::now();
+            for _ in 0..500 {
+                std::hint::black_box(f.verifier.verify(&token)).expect("good");
+            }
+            begin.elapsed() / 500
+        };
+        (0..100).map(run).min().expect("a hundred")
     };
-    time(1, &f.verifier);
-    let alone = time(20_000, &f.verifier);
+    let alone = time();
     let together = std::thread::scope(|scope| {
-        let other = scope.spawn(|| time(20_000, &f.verifier));
-        time(20_000, &f.verifier).max(other.join().expect("no panic"))
+        let other = scope.spawn(time);
+        time().max(other.join().expect("no panic"))
     });
     println!("a hit: {alone:?} on one thread, {together:?} on two at once");
     assert!(

@@ -156,8 +156,11 @@ fn a_bomb_of_aliases_is_refused() {
 #[test]
 fn the_examples_of_the_reference_are_policies() {
     let reference = include_str!("../../../../docs/roles.md");
-    let examples: Vec<&str> =
-        reference.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let examples: Vec<&str> = reference
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
     assert!(examples.len() >= 4);
     for example in examples {
         Policy::from_yaml(example, 1).unwrap_or_else(|error| panic!("{error} in\n{example}"));

@@ -42,7 +42,9 @@ pub(crate) enum Upgraded {
 /// # Errors
 /// [`ForwardError`] if there was no answer.
 pub(crate) async fn send_upgrade(permitted: Permitted<OutboundUpgrade>) -> Result<Upgraded, ForwardError> {
-    let OutboundUpgrade { upstream, head, protocol } = permitted.into_inner();
+    let OutboundUpgrade { upstream, mut head, protocol } = permitted.into_inner();
+    // SPDY asks with a POST of no content; on an extended CONNECT, a length of 0 would forbid the very bytes to follow.
+    head.headers.remove(header::CONTENT_LENGTH);
     match &upstream {
         Upstream::Direct(direct) => over_http1(direct, head, protocol).await,
         Upstream::Agent(_) => over_connect(&upstream, head, &protocol).await,

@@ -275,7 +275,7 @@ async fn a_large_batch_is_one_statement(bench: Bench) {
     let events: Vec<_> = (0..5000).map(|n| closed(event(n), Outcome::Complete)).collect();
     let begin = std::time::Instant::now();
     append(&bench.store, &events).await;
-    println!("5000 events in {:?}", begin.elapsed());
+    eprintln!("5000 events in {:?}", begin.elapsed());
     assert_eq!(all(&bench.store).await.len(), 1000, "MAX_AUDIT_ROWS");
     assert_eq!(bench.store.prune_audit(at(5000)).await.expect("pruned"), 5000);
 }

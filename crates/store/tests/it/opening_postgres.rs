@@ -83,7 +83,8 @@ async fn tls_is_as_sslmode_says() {
     let error = refuse(&url("sslmode=verify-full")).await;
     assert!(matches!(error, StoreError::Tls { .. }), "{error}");
     let error = refuse(&url("sslmode=verify-full&sslrootcert=/none")).await;
-    println!("{error}");
+    let text = "/none: no such file or directory: correct sslrootcert in database.url";
+    assert_eq!(error.to_string(), text);
     let error = refuse(&url("sslmode=perhaps")).await;
     assert!(matches!(error, StoreError::Configuration(_)), "{error}");
 }

@@ -56,7 +56,7 @@ async fn every_write_that_decides_moves_the_version_and_no_other(bench: Bench) {
         ($by:literal, $write:expr) => {{
             let written = $write.await.expect("written");
             let now = version().await;
-            assert_eq!(now - seen, $by, stringify!($write));
+            assert_eq!(now - seen, $by, "{}", stringify!($write));
             seen = now;
             written
         }};
@@ -95,6 +95,7 @@ async fn every_write_that_decides_moves_the_version_and_no_other(bench: Bench) {
     moves!(0, store.set_cluster_status(&dev, ClusterStatus::Connected, at(0)));
     moves!(1, store.delete_cluster(&dev));
     moves!(0, store.sweep(at(0)));
+    assert_eq!(version().await, seen, "reading moves nothing");
 }
 
 async fn versions_of_writers_at_once_are_all_counted(bench: Bench) {

@@ -67,7 +67,7 @@ fn text_is_for_people() {
 fn what_a_stranger_sent_stays_on_its_line() {
     let hostile = "a\u{1b}[2J\r\nINFO forged";
     let text = logged(LogFormat::Text, "info", false, || {
-        tracing::info!(path = hostile, "refused")
+        tracing::info!(path = hostile, "refused");
     });
     assert!(!text.contains('\u{1b}') && text.lines().count() == 1, "{text:?}");
 }

@@ -92,6 +92,10 @@ fn start(directory: &Path, name: &str, variables: &[(&str, &str)]) -> Program {
     command.arg("--config").arg(directory.join("agent.yaml"));
     command.env("AGENT_TOKEN", fs::read_to_string(directory.join("token")).expect("the token's file"));
     command.env("PATH", crate::kubectl::path_with_kubectl());
+    // What the developer's own shell says is about another cluster.
+    for variable in ["KUBECONFIG", "CENTRAL_URL", "CENTRAL_CA_FILE", "CLUSTER_NAME", "MK8S_AGENT_STATE"] {
+        command.env_remove(variable);
+    }
     command.envs(variables.iter().copied());
     Program::start(&format!("mk8s-agent of {name}"), &command, &directory.join("agent.log"))
 }

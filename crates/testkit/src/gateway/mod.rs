@@ -15,7 +15,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub use agent::Agent;
+pub use agent::{Agent, hopeless};
 pub use settings::Settings;
 pub use user::User;
 
@@ -277,6 +277,11 @@ impl Gateway {
         panic!("central finds its ports taken, again and again");
     }
 
+    /// From its next start on, central's environment is an ordinary one.
+    pub fn clear_variables(&mut self) {
+        self.settings.variables.clear();
+    }
+
     /// Ends central as an upgrade would, and gives what it said.
     ///
     /// # Panics
@@ -306,7 +311,16 @@ impl Gateway {
     #[track_caller]
     pub fn connect(&mut self, name: &str, cluster: &Cluster) {
         let token = self.join_token(name);
-        let agent = Agent::start(self, name, cluster, &token);
+        self.connect_with(name, cluster, &token);
+    }
+
+    /// The same with a join token that was made before.
+    ///
+    /// # Panics
+    /// If it doesn't connect.
+    #[track_caller]
+    pub fn connect_with(&mut self, name: &str, cluster: &Cluster, token: &str) {
+        let agent = Agent::start(self, name, cluster, token);
         self.agents.push(agent);
         self.connected(name);
     }

@@ -97,7 +97,7 @@ fn a_request_must_be_signed_with_its_own_key() {
     forged[at..at + to.len()].copy_from_slice(&to);
     assert!(matches!(refusal(&forged), CsrError::BadSignature));
 
-    let mut broken = good.clone();
+    let mut broken = good;
     *broken.last_mut().expect("bytes") ^= 1;
     assert!(matches!(
         refusal(&broken),

@@ -63,8 +63,8 @@ pub(crate) struct Met {
     pub(crate) presented: Vec<u8>,
 }
 
-/// Shakes hands and exchanges a byte each way, so that both sides have accepted each other (in TLS 1.3 a client hears of
-/// its refused certificate only then). The error is the server's if it has one.
+/// Shakes hands and exchanges a byte each way, so that both sides have accepted each other (in TLS 1.3 a client hears
+/// of its refused certificate only then). The error is the server's if it has one.
 pub(crate) async fn shake_hands(server: Arc<ServerConfig>, client: Arc<ClientConfig>) -> Result<Met, String> {
     shake_hands_as("localhost", server, client).await
 }

@@ -43,7 +43,7 @@ fn a_list_of_100_mb_needs_no_more_memory_than_a_small_one() {
 
 /// The peak memory of central and agent; `anew` says to forget what was before.
 fn memory(gateway: &mut Gateway, anew: bool) -> [u64; 2] {
-    let mut of = |program: &mut mk8s_testkit::Program| {
+    let of = |program: &mut mk8s_testkit::Program| {
         if anew {
             program.forget_peak();
         }

@@ -1,0 +1,43 @@
+# What can be done here. `make` alone tells.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-stop test check fmt lint deny bench fuzz clean-clusters
+
+help: ## this list
+	@echo "mk8s: one audited way into every Kubernetes cluster"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1#\2/p' $(MAKEFILE_LIST) | column -t -s '#'
+	@echo
+	@echo "Begin with: make demo"
+
+demo: ## the gateway on this machine, with a real cluster, until Ctrl-C (DEMO_DETACH=1: in the background)
+	@tools/demo.sh
+
+demo-stop: ## end a demo that runs in the background
+	@tools/demo.sh stop
+
+test: ## every test, against real clusters (KEEP_CLUSTER=1: leave them running for the next time)
+	@tools/test.sh
+
+check: ## does it compile, tests included?
+	cargo check --workspace --all-targets
+
+fmt: ## put the code in its form
+	cargo fmt --all
+	gofmt -l -w tools/devcluster
+
+lint: ## what the compilers and linters say
+	cargo clippy --workspace --all-targets -- -D warnings
+	cd tools/devcluster && go vet ./...
+
+deny: ## licences, advisories and banned crates
+	cargo deny check
+
+bench: ## what it costs, beside haproxy and the API server itself
+	@bench/run.sh
+
+fuzz: ## hostile bytes for a minute each (FUZZ_SECONDS=60)
+	@tools/fuzz.sh
+
+clean-clusters: ## end all clusters that devcluster has made
+	@target/devcluster/devcluster down --all
