@@ -134,7 +134,8 @@ Without --detach the cluster lives until Ctrl-C.
   --detach                 return when it is ready; end it by devcluster down
   --apiserver-arg K=V      a flag of kube-apiserver, in place of devcluster's own; repeatable.
                            K- removes a flag. Example:
-                             --apiserver-arg oidc-issuer-url=https://127.0.0.1:8443
+                             --apiserver-arg oidc-issuer-url=https://{host_address}:8443
+                           where {host_address} becomes the host's address, see below
   --audit-log FILE         where the API server's audit log goes (default: in the cluster's directory)
   --audit-policy FILE      what is logged (default: every request of users and workloads, once, at
                            the end, level Metadata)

@@ -134,7 +134,12 @@ func apiServerArgs(s *State, dir layout, bind string, port, etcdPort int) []stri
 		set("endpoint-reconciler-type", "none")
 		set("advertise-address", "127.0.0.1")
 	}
-	args.override(s.Options.APIServerArgs)
+	var given []string
+	for _, argument := range s.Options.APIServerArgs {
+		// The address isn't known to who calls `up`.
+		given = append(given, strings.ReplaceAll(argument, "{host_address}", s.HostAddress))
+	}
+	args.override(given)
 	// These replace a flag that can't stand beside them.
 	if args.has("authorization-config") {
 		args.remove("authorization-mode")

@@ -36,6 +36,13 @@ func TestAnAuthorizationConfigTakesTheModesPlace(t *testing.T) {
 	}
 }
 
+func TestTheHostsAddressCanBeNamedBeforeItIsKnown(t *testing.T) {
+	state := newState(upRequest{name: "one", options: Options{Node: true, APIServerArgs: []string{"oidc-issuer-url=https://{host_address}:1"}}}, t.TempDir(), 3)
+	if args := apiServerArgs(state, layout(state.Dir), "127.0.0.1", 1, 2); !slices.Contains(args, "--oidc-issuer-url=https://10.195.255.1:1") {
+		t.Error(args)
+	}
+}
+
 func TestBinariesInPlaceOfTheEmbeddedOnes(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("KUBEBUILDER_ASSETS", dir)

@@ -56,7 +56,8 @@ impl CommandService for Commands {
         request: tonic::Request<CommandRequest>,
     ) -> Result<tonic::Response<CommandResponse>, GrpcStatus> {
         let request = request.into_inner();
-        kubectl_args::check(&request.arguments).map_err(|why| GrpcStatus::invalid_argument(why.to_string()))?;
+        kubectl_args::check(&request.arguments)
+            .map_err(|why| GrpcStatus::invalid_argument(why.to_string()))?;
         let identity = Identity::new(&request.user, &request.groups, AuthMethod::Peer)
             .map_err(|why| GrpcStatus::permission_denied(format!("the agent refuses: {why}")))?;
         let policy = Policy::from_yaml(&request.policy, 0)
@@ -67,7 +68,8 @@ impl CommandService for Commands {
         let limit = Duration::from_secs(u64::from(request.timeout_seconds.clamp(1, MAX_SECONDS)));
         let ran = run_kubectl(&request.arguments, door.dir.path(), limit).await;
         door.close().await;
-        ran.map(tonic::Response::new).map_err(|why| GrpcStatus::failed_precondition(why.to_string()))
+        ran.map(tonic::Response::new)
+            .map_err(|why| GrpcStatus::failed_precondition(why.to_string()))
     }
 }
 
@@ -91,7 +93,11 @@ impl LoopbackDoor {
         let dir = tempfile::Builder::new().prefix("mk8s-command-").tempdir()?;
         write_kubeconfig(dir.path(), address, &authority.certificate_pem(), &token)?;
 
-        let proxy = Proxy::new(Arc::new(UserRoles::new(policy)), commands.clusters.clone(), Arc::new(LogOnly));
+        let proxy = Proxy::new(
+            Arc::new(UserRoles::new(policy)),
+            commands.clusters.clone(),
+            Arc::new(LogOnly),
+        );
         let caller = Caller {
             identity,
             subject: None,
@@ -99,7 +105,12 @@ impl LoopbackDoor {
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             until: None,
         };
-        let entry = Arc::new(Entry { proxy, caller, cluster: commands.cluster.clone(), token: format!("Bearer {token}") });
+        let entry = Arc::new(Entry {
+            proxy,
+            caller,
+            cluster: commands.cluster.clone(),
+            token: format!("Bearer {token}"),
+        });
         let drain = Drain::new();
         let watch = drain.watch();
         tokio::spawn(async move {
@@ -114,7 +125,9 @@ impl LoopbackDoor {
                 };
                 let (tls, entry, watch) = (tls.clone(), entry.clone(), watch.clone());
                 tokio::spawn(async move {
-                    let Some(stream) = serve::tls(tls, stream).await else { return };
+                    let Some(stream) = serve::tls(tls, stream).await else {
+                        return;
+                    };
                     let protocol = serve::negotiated(&stream);
                     let service = service_fn(move |request| {
                         let entry = entry.clone();
@@ -142,7 +155,11 @@ struct Entry {
 impl Entry {
     async fn serve(&self, mut request: Request<Incoming>) -> Response<Body> {
         // Any process on this machine can reach the loopback; only the command has the token.
-        if request.headers().get(header::AUTHORIZATION).is_none_or(|value| value.as_bytes() != self.token.as_bytes()) {
+        if request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .is_none_or(|value| value.as_bytes() != self.token.as_bytes())
+        {
             return Status::unauthorized("not this command's token").into_response();
         }
         let upgrade = Upgrade::from_http1(&mut request);
@@ -172,7 +189,8 @@ impl UserRoles {
 
 impl Authorizer for UserRoles {
     fn decide(&self, caller: &Caller, cluster: &ClusterName, request: &KubeRequest<'_>) -> Decision {
-        self.policy.decide(&self.roles, &caller.identity, cluster, request)
+        self.policy
+            .decide(&self.roles, &caller.identity, cluster, request)
     }
 
     fn changes(&self) -> Option<watch::Receiver<u64>> {
@@ -196,7 +214,11 @@ fn write_kubeconfig(dir: &Path, address: SocketAddr, ca: &str, token: &str) -> a
         "users": [{"name": "command", "user": {"token": token}}],
         "contexts": [{"name": "command", "context": {"cluster": "command", "user": "command"}}],
     });
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(dir.join("kubeconfig"))?;
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(dir.join("kubeconfig"))?;
     Ok(serde_json::to_writer(file, &kubeconfig)?)
 }
 
@@ -222,7 +244,9 @@ async fn run_kubectl(arguments: &[String], dir: &Path, limit: Duration) -> anyho
         Ok(status) => {
             use std::os::unix::process::ExitStatusExt;
             let status = status?;
-            status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+            status
+                .code()
+                .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
         }
         Err(_) => {
             child.kill().await?;
@@ -230,7 +254,11 @@ async fn run_kubectl(arguments: &[String], dir: &Path, limit: Duration) -> anyho
         }
     };
     let (output, truncated) = output.await??;
-    Ok(CommandResponse { output: String::from_utf8_lossy(&output).into_owned(), exit_code, truncated })
+    Ok(CommandResponse {
+        output: String::from_utf8_lossy(&output).into_owned(),
+        exit_code,
+        truncated,
+    })
 }
 
 fn collect(mut reader: impl Read) -> std::io::Result<(Vec<u8>, bool)> {

@@ -11,13 +11,16 @@ use serde::Deserialize;
 
 /// Dials mk8s-central from within a cluster and serves the cluster's API on that connection.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "\
+#[command(
+    version,
+    after_help = "\
 Examples:
   mk8s-agent --config agent.yaml
   CENTRAL_URL=https://central.example.com:9090 CLUSTER_NAME=prod AGENT_TOKEN=mk8s_at_… mk8s-agent
 
 A join token is made with `mk8s-central agent-token create --cluster NAME` and works once; from then on the agent
-renews a certificate of its own, kept in the state directory.")]
+renews a certificate of its own, kept in the state directory."
+)]
 pub(crate) struct Arguments {
     /// The configuration file
     #[arg(long, short, env = "MK8S_AGENT_CONFIG", value_name = "FILE")]
@@ -90,7 +93,10 @@ pub(crate) struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".to_owned() }
+        Self {
+            format: LogFormat::Text,
+            filter: "info".to_owned(),
+        }
     }
 }
 
@@ -120,8 +126,8 @@ impl Config {
         let file: File = match &arguments.config {
             None => File::default(),
             Some(path) => {
-                let text =
-                    std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("can't read {}", path.display()))?;
                 serde_saphyr::from_str(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?
             }
         };
@@ -140,18 +146,32 @@ impl Config {
         )?;
         let token = match file.central.token {
             Some(token) => Some(expanded(token)?),
-            None => std::env::var("AGENT_TOKEN").ok().filter(|t| !t.is_empty()).map(SecretString::from),
+            None => std::env::var("AGENT_TOKEN")
+                .ok()
+                .filter(|t| !t.is_empty())
+                .map(SecretString::from),
         };
         Ok(Self {
-            central: Central { host, port, token, connections: file.central.connections.unwrap_or(2).clamp(1, 16) },
+            central: Central {
+                host,
+                port,
+                token,
+                connections: file.central.connections.unwrap_or(2).clamp(1, 16),
+            },
             cluster: Cluster { name },
-            tls: Tls { insecure: false, ca_file: arguments.ca_file.or(file.tls.ca_file) },
+            tls: Tls {
+                insecure: false,
+                ca_file: arguments.ca_file.or(file.tls.ca_file),
+            },
             kubernetes: Kubernetes {
                 // The file's own is meant; KUBECONFIG may be set for another purpose.
                 kubeconfig: file.kubernetes.kubeconfig.or(arguments.kubeconfig),
                 ..file.kubernetes
             },
-            state_dir: arguments.state_dir.or(file.state_dir).unwrap_or_else(|| "/var/lib/mk8s-agent".into()),
+            state_dir: arguments
+                .state_dir
+                .or(file.state_dir)
+                .unwrap_or_else(|| "/var/lib/mk8s-agent".into()),
             drain_seconds: file.drain_seconds.unwrap_or(25),
             log: file.log,
         })
@@ -159,12 +179,20 @@ impl Config {
 }
 
 fn host_and_port(url: &str) -> anyhow::Result<(String, u16)> {
-    let uri: http::Uri = url.parse().with_context(|| format!("central.url {url:?} is no URL"))?;
+    let uri: http::Uri = url
+        .parse()
+        .with_context(|| format!("central.url {url:?} is no URL"))?;
     if uri.scheme_str() != Some("https") {
         bail!("central.url {url:?} must begin with https://");
     }
-    let authority = uri.authority().with_context(|| format!("central.url {url:?} names no host"))?;
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+    let authority = uri
+        .authority()
+        .with_context(|| format!("central.url {url:?} names no host"))?;
+    let host = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
     Ok((host, authority.port_u16().unwrap_or(9090)))
 }
 
@@ -188,7 +216,10 @@ mod tests {
     #[test]
     fn urls_are_https_with_a_host() {
         assert_eq!(host_and_port("https://c:1").expect("valid"), ("c".to_owned(), 1));
-        assert_eq!(host_and_port("https://[::1]").expect("valid"), ("::1".to_owned(), 9090));
+        assert_eq!(
+            host_and_port("https://[::1]").expect("valid"),
+            ("::1".to_owned(), 9090)
+        );
         assert!(host_and_port("http://c:1").is_err());
         assert!(host_and_port("c:1").is_err());
     }
@@ -198,7 +229,9 @@ mod tests {
         let text = "central:\n  url: https://central.example.com:9090\n  token: ${AGENT_TOKEN}\n\ncluster:\n  name: production-us-east\n\ntls:\n  insecure: false\n  ca_file: /etc/mk8s/ca.crt\n";
         let file: File = serde_saphyr::from_str(text).expect("the example");
         assert_eq!(file.cluster.expect("cluster").name.as_str(), "production-us-east");
-        let error = serde_saphyr::from_str::<File>("central:\n  uri: x\n").expect_err("unknown key").to_string();
+        let error = serde_saphyr::from_str::<File>("central:\n  uri: x\n")
+            .expect_err("unknown key")
+            .to_string();
         assert!(error.contains("uri") && error.contains("line 2"), "{error}");
     }
 }

@@ -17,10 +17,13 @@ use mk8s_model::{
 };
 use mk8s_net::{Body, status::Status};
 use mk8s_proxy::{
-    AuditLog, AuditUnavailable, Authorizer, Caller, Clusters, Direct, Inbound, Proxy, Unroutable, Upgrade, Upstream,
+    AuditLog, AuditUnavailable, Authorizer, Caller, Clusters, Direct, Inbound, Proxy, Unroutable, Upgrade,
+    Upstream,
     rewrite::{AUDIT_ID, IMPERSONATE_GROUP, IMPERSONATE_USER, KUBERNETES_AUTHORITY},
 };
-use mk8s_tunnel::{CONTROL_AUTHORITY, HEALTH_PATH, grpc, proto::command_service_server::CommandServiceServer};
+use mk8s_tunnel::{
+    CONTROL_AUTHORITY, HEALTH_PATH, grpc, proto::command_service_server::CommandServiceServer,
+};
 use tokio::sync::watch;
 use tracing::debug;
 
@@ -40,7 +43,11 @@ impl Door {
         let only = Arc::new(OnlyCluster(Upstream::Direct(api_server)));
         let proxy = Proxy::new(Arc::new(CentralDecided::new()), only.clone(), Arc::new(LogOnly));
         let commands = CommandServiceServer::new(Commands::new(cluster.clone(), only));
-        Self { cluster, proxy, commands }
+        Self {
+            cluster,
+            proxy,
+            commands,
+        }
     }
 
     async fn serve(self, request: Request<Incoming>) -> Response<Body> {
@@ -50,7 +57,8 @@ impl Door {
             Some(CONTROL_AUTHORITY) => grpc::serve(self.commands, request).await,
             other => {
                 debug!(authority = ?other, "refused a request for another destination");
-                let mut response = Status::bad_request("this agent reaches its own API server alone").into_response();
+                let mut response =
+                    Status::bad_request("this agent reaches its own API server alone").into_response();
                 *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
                 response
             }
@@ -69,10 +77,20 @@ impl Door {
             .and_then(|id| id.to_str().ok())
             .and_then(|id| id.parse().ok())
             .map(AuditId);
-        let caller =
-            Caller { identity, subject: None, session: None, source: IpAddr::V4(Ipv4Addr::UNSPECIFIED), until: None };
-        let inbound =
-            Inbound { caller, cluster: self.cluster, request: request.map(Body::from), upgrade, audit_id };
+        let caller = Caller {
+            identity,
+            subject: None,
+            session: None,
+            source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            until: None,
+        };
+        let inbound = Inbound {
+            caller,
+            cluster: self.cluster,
+            request: request.map(Body::from),
+            upgrade,
+            audit_id,
+        };
         let mut response = self.proxy.handle(inbound).await;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             // On an extended CONNECT, success says what 101 says on HTTP/1.1 (RFC 8441, 5).
@@ -104,10 +122,15 @@ fn named(headers: &mut HeaderMap) -> Result<Identity, Status> {
         (Some(user), None) => user,
         _ => return Err(Status::bad_request("central must name exactly one user")),
     };
-    let groups: Vec<String> = headers.get_all(&IMPERSONATE_GROUP).iter().filter_map(text).collect();
+    let groups: Vec<String> = headers
+        .get_all(&IMPERSONATE_GROUP)
+        .iter()
+        .filter_map(text)
+        .collect();
     headers.remove(&IMPERSONATE_USER);
     headers.remove(&IMPERSONATE_GROUP);
-    Identity::new(&user, groups, AuthMethod::Peer).map_err(|why| Status::forbidden(format!("the agent refuses: {why}")))
+    Identity::new(&user, groups, AuthMethod::Peer)
+        .map_err(|why| Status::forbidden(format!("the agent refuses: {why}")))
 }
 
 /// The one cluster there is.
@@ -124,7 +147,10 @@ struct CentralDecided(Grant);
 
 impl CentralDecided {
     fn new() -> Self {
-        Self(Grant { rule: "central".into(), policy_version: 0 })
+        Self(Grant {
+            rule: "central".into(),
+            policy_version: 0,
+        })
     }
 }
 

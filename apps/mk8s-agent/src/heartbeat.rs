@@ -4,10 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use mk8s_proxy::Direct;
-use mk8s_tunnel::{grpc::Channel, proto::{HeartbeatRequest, agent_service_client::AgentServiceClient}};
+use mk8s_tunnel::{
+    grpc::Channel,
+    proto::{HeartbeatRequest, agent_service_client::AgentServiceClient},
+};
 use tracing::{debug, warn};
 
-use crate::{cluster, identity::{self, Identity}};
+use crate::{
+    cluster,
+    identity::{self, Identity},
+};
 
 const RETRY: Duration = Duration::from_secs(5);
 /// A certificate of a day is renewed when less than this is left, in seconds: two thirds of the day for trying again.
@@ -44,14 +50,23 @@ async fn beat(
         metadata: Some(identity::metadata(cluster::version(api_server).await)),
         sent_at_ms: Timestamp::now().as_millisecond(),
     };
-    let answer = client.heartbeat(request).await.map_err(identity::refused)?.into_inner();
+    let answer = client
+        .heartbeat(request)
+        .await
+        .map_err(identity::refused)?
+        .into_inner();
     let skew = Timestamp::now().as_millisecond() - answer.received_at_ms;
     if skew.abs() > CLOCK_SKEW_MS {
-        warn!(seconds = skew / 1000, "this machine's clock and central's differ: check both");
+        warn!(
+            seconds = skew / 1000,
+            "this machine's clock and central's differ: check both"
+        );
     }
     if identity.not_after().as_second() - Timestamp::now().as_second() < RENEW_BEFORE {
         identity.renew(client).await?;
     }
     debug!("heartbeat");
-    Ok(Duration::from_secs(u64::from(answer.interval_seconds.clamp(1, 300))))
+    Ok(Duration::from_secs(u64::from(
+        answer.interval_seconds.clamp(1, 300),
+    )))
 }

@@ -47,12 +47,18 @@ impl Identity {
         std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
             .create(dir)
             .with_context(|| format!("can't use the state directory {} (state_dir)", dir.display()))?;
-        let files = Files { certificate: dir.join("agent.crt"), key: dir.join("agent.key") };
+        let files = Files {
+            certificate: dir.join("agent.crt"),
+            key: dir.join("agent.key"),
+        };
         let roots = Arc::new(match &config.tls.ca_file {
             Some(file) => Roots::Files(vec![file.clone()]),
             None => Roots::System,
         });
-        let kept = files.certificate.exists().then(|| ReloadingCertificate::from_files(&files.certificate, &files.key));
+        let kept = files
+            .certificate
+            .exists()
+            .then(|| ReloadingCertificate::from_files(&files.certificate, &files.key));
         let certificate = match kept.transpose().context("the kept identity can't be read")? {
             Some(kept) if kept.not_after() > Timestamp::now() => kept,
             _ => {
@@ -60,13 +66,23 @@ impl Identity {
                 ReloadingCertificate::from_files(&files.certificate, &files.key)?
             }
         };
-        Ok(Self { host: config.central.host.clone(), port: config.central.port, roots, certificate, files })
+        Ok(Self {
+            host: config.central.host.clone(),
+            port: config.central.port,
+            roots,
+            certificate,
+            files,
+        })
     }
 
     /// How to reach central with this identity.
     pub(crate) fn central(&self, alpn: &[u8]) -> anyhow::Result<Central> {
         let tls = mk8s_tls::client::config_tls13(&self.roots, Some(self.certificate.clone()), &[alpn])?;
-        Ok(Central { host: self.host.clone(), port: self.port, tls })
+        Ok(Central {
+            host: self.host.clone(),
+            port: self.port,
+            tls,
+        })
     }
 
     /// When the certificate ends.
@@ -77,9 +93,14 @@ impl Identity {
     /// Exchanges the certificate for a fresh one; the next connections use it.
     pub(crate) async fn renew(&self, client: &mut AgentServiceClient<Channel>) -> anyhow::Result<()> {
         let (key, csr) = generate_csr()?;
-        let request = RenewRequest { certificate_signing_request: csr.der().to_vec() };
+        let request = RenewRequest {
+            certificate_signing_request: csr.der().to_vec(),
+        };
         let answer = client.renew(request).await.map_err(refused)?.into_inner();
-        let issued = Issued::new(CertificateChain::from_pem(answer.certificate_chain.as_bytes())?, key)?;
+        let issued = Issued::new(
+            CertificateChain::from_pem(answer.certificate_chain.as_bytes())?,
+            key,
+        )?;
         issued.save(&self.files.certificate, &self.files.key)?;
         self.certificate.replace(&issued)?;
         info!(until = %issued.chain.not_after(), "certificate renewed");
@@ -102,7 +123,11 @@ async fn register(
         )
     })?;
     let tls = mk8s_tls::client::config_tls13(roots, None, &[mk8s_tunnel::GRPC_ALPN])?;
-    let central = Central { host: config.central.host.clone(), port: config.central.port, tls };
+    let central = Central {
+        host: config.central.host.clone(),
+        port: config.central.port,
+        tls,
+    };
     let mut client = control(&central).await?;
     let (key, csr) = generate_csr()?;
     let answer = client
@@ -115,7 +140,10 @@ async fn register(
         .await
         .map_err(refused)?
         .into_inner();
-    let issued = Issued::new(CertificateChain::from_pem(answer.certificate_chain.as_bytes())?, key)?;
+    let issued = Issued::new(
+        CertificateChain::from_pem(answer.certificate_chain.as_bytes())?,
+        key,
+    )?;
     issued.save(&files.certificate, &files.key)?;
     info!(cluster = %config.cluster.name, agent = answer.agent_id, until = %issued.chain.not_after(), "registered");
     Ok(())
@@ -124,9 +152,17 @@ async fn register(
 /// A client for the control calls on a connection of its own.
 pub(crate) async fn control(central: &Central) -> anyhow::Result<AgentServiceClient<Channel>> {
     let reach = || format!("can't reach central at {}:{}", central.host, central.port);
-    let stream = central.connect().await.map_err(|e| anyhow::anyhow!("{e}")).with_context(reach)?;
-    let link = Link::handshake(stream, Arc::new(StreamCounters::default()), || {}).await.with_context(reach)?;
-    let origin: http::Uri = format!("https://{}:{}", central.host, central.port).parse().with_context(reach)?;
+    let stream = central
+        .connect()
+        .await
+        .map_err(|e| anyhow::anyhow!("{e}"))
+        .with_context(reach)?;
+    let link = Link::handshake(stream, Arc::new(StreamCounters::default()), || {})
+        .await
+        .with_context(reach)?;
+    let origin: http::Uri = format!("https://{}:{}", central.host, central.port)
+        .parse()
+        .with_context(reach)?;
     Ok(AgentServiceClient::with_origin(Channel::new(link), origin))
 }
 

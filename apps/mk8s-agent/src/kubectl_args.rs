@@ -10,33 +10,156 @@ pub(crate) enum RefusedArgument {
     Empty,
     #[error("kubectl {0:?} can't be run at the agent; use `mk8s kubectl {0} …`, which runs your own kubectl")]
     Subcommand(String),
-    #[error("the argument {0:?} can't be used at the agent; use `mk8s kubectl …`, which runs your own kubectl")]
+    #[error(
+        "the argument {0:?} can't be used at the agent; use `mk8s kubectl …`, which runs your own kubectl"
+    )]
     Flag(String),
     #[error("an argument has a control character in it")]
     ControlCharacter,
 }
 
 const SUBCOMMANDS: &[&str] = &[
-    "annotate", "api-resources", "api-versions", "auth", "autoscale", "cluster-info", "cordon", "create", "delete",
-    "describe", "drain", "events", "exec", "explain", "expose", "get", "label", "logs", "patch", "rollout", "run",
-    "scale", "set", "taint", "top", "uncordon", "version", "wait",
+    "annotate",
+    "api-resources",
+    "api-versions",
+    "auth",
+    "autoscale",
+    "cluster-info",
+    "cordon",
+    "create",
+    "delete",
+    "describe",
+    "drain",
+    "events",
+    "exec",
+    "explain",
+    "expose",
+    "get",
+    "label",
+    "logs",
+    "patch",
+    "rollout",
+    "run",
+    "scale",
+    "set",
+    "taint",
+    "top",
+    "uncordon",
+    "version",
+    "wait",
 ];
 
 const LONG: &[&str] = &[
-    "all", "all-containers", "all-namespaces", "allow-missing-template-keys", "annotations", "api-group", "cached",
-    "cascade", "categories", "chunk-size", "clusterip", "clusterrole", "container", "containers", "cpu", "cpu-percent",
-    "current-replicas", "delete-emptydir-data", "disable-eviction", "dry-run", "duration", "env", "expose",
-    "external-ip", "field-manager", "field-selector", "for", "force", "grace-period", "group", "hard",
-    "ignore-daemonsets", "ignore-not-found", "image", "image-pull-policy", "initial-names", "label-columns", "labels",
-    "limit-bytes", "limits", "list", "local", "max", "max-log-requests", "memory", "min", "name", "namespace",
-    "namespaced", "no-headers", "non-resource-url", "now", "output", "output-watch-events", "overrides", "overwrite",
-    "patch", "pod-selector", "port", "prefix", "previous", "propagation-policy", "protocol", "quiet", "raw",
-    "record-events", "recursive", "replicas", "request-timeout", "requests", "resource", "resource-name",
-    "resource-version", "restart", "revision", "role", "rollback", "schedule", "scopes", "selector",
-    "server-print", "serviceaccount", "session-affinity", "short", "show-events", "show-kind", "show-labels",
-    "show-managed-fields", "since", "since-time", "skip-wait-for-delete-timeout", "sort-by", "subresource", "sum",
-    "tail", "target-port", "tcp", "template", "timeout", "timestamps", "to-revision", "type", "types", "user",
-    "verb", "verbs", "wait", "warnings-as-errors", "watch", "watch-only",
+    "all",
+    "all-containers",
+    "all-namespaces",
+    "allow-missing-template-keys",
+    "annotations",
+    "api-group",
+    "cached",
+    "cascade",
+    "categories",
+    "chunk-size",
+    "clusterip",
+    "clusterrole",
+    "container",
+    "containers",
+    "cpu",
+    "cpu-percent",
+    "current-replicas",
+    "delete-emptydir-data",
+    "disable-eviction",
+    "dry-run",
+    "duration",
+    "env",
+    "expose",
+    "external-ip",
+    "field-manager",
+    "field-selector",
+    "for",
+    "force",
+    "grace-period",
+    "group",
+    "hard",
+    "ignore-daemonsets",
+    "ignore-not-found",
+    "image",
+    "image-pull-policy",
+    "initial-names",
+    "label-columns",
+    "labels",
+    "limit-bytes",
+    "limits",
+    "list",
+    "local",
+    "max",
+    "max-log-requests",
+    "memory",
+    "min",
+    "name",
+    "namespace",
+    "namespaced",
+    "no-headers",
+    "non-resource-url",
+    "now",
+    "output",
+    "output-watch-events",
+    "overrides",
+    "overwrite",
+    "patch",
+    "pod-selector",
+    "port",
+    "prefix",
+    "previous",
+    "propagation-policy",
+    "protocol",
+    "quiet",
+    "raw",
+    "record-events",
+    "recursive",
+    "replicas",
+    "request-timeout",
+    "requests",
+    "resource",
+    "resource-name",
+    "resource-version",
+    "restart",
+    "revision",
+    "role",
+    "rollback",
+    "schedule",
+    "scopes",
+    "selector",
+    "server-print",
+    "serviceaccount",
+    "session-affinity",
+    "short",
+    "show-events",
+    "show-kind",
+    "show-labels",
+    "show-managed-fields",
+    "since",
+    "since-time",
+    "skip-wait-for-delete-timeout",
+    "sort-by",
+    "subresource",
+    "sum",
+    "tail",
+    "target-port",
+    "tcp",
+    "template",
+    "timeout",
+    "timestamps",
+    "to-revision",
+    "type",
+    "types",
+    "user",
+    "verb",
+    "verbs",
+    "wait",
+    "warnings-as-errors",
+    "watch",
+    "watch-only",
 ];
 
 /// One letter each; those in [`SHORT_WITH_VALUE`] take the rest of the word or the next one.
@@ -88,7 +211,11 @@ fn check_short<'a>(cluster: &str, rest: &mut impl Iterator<Item = &'a String>) -
         if SHORT_WITH_VALUE.contains(letter) {
             let value = &cluster[at + 1..];
             if letter == 'o' {
-                let value = if value.is_empty() { rest.next().map(String::as_str) } else { Some(value) };
+                let value = if value.is_empty() {
+                    rest.next().map(String::as_str)
+                } else {
+                    Some(value)
+                };
                 return is_plain_output(value?.trim_start_matches('=')).then_some(());
             }
             return Some(());
@@ -100,7 +227,18 @@ fn check_short<'a>(cluster: &str, rest: &mut impl Iterator<Item = &'a String>) -
 /// Output formats that read no file.
 fn is_plain_output(format: &str) -> bool {
     let name = format.split('=').next().unwrap_or_default();
-    matches!(name, "wide" | "yaml" | "json" | "name" | "jsonpath" | "jsonpath-as-json" | "go-template" | "custom-columns" | "template")
+    matches!(
+        name,
+        "wide"
+            | "yaml"
+            | "json"
+            | "name"
+            | "jsonpath"
+            | "jsonpath-as-json"
+            | "go-template"
+            | "custom-columns"
+            | "template"
+    )
 }
 
 fn shown(argument: &str) -> String {

@@ -33,7 +33,11 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<()> {
     let config = Config::load(config::Arguments::parse())?;
     mk8s_telemetry::init_logging(config.log.format, &config.log.filter)?;
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(serve(config))
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?
+        .block_on(serve(config))
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
@@ -55,7 +59,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     ));
     let heartbeat = tokio::spawn(heartbeat::run(identity, api_server));
     stop_signal().await?;
-    info!("stopping: no new requests; running ones have {} s", config.drain_seconds);
+    info!(
+        "stopping: no new requests; running ones have {} s",
+        config.drain_seconds
+    );
     heartbeat.abort();
     drain.finish(Duration::from_secs(config.drain_seconds)).await;
     tunnels.abort();

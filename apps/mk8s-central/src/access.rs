@@ -60,7 +60,11 @@ impl Access {
     pub(crate) async fn load(store: Store) -> Result<Arc<Self>, StoreError> {
         let view = View::from(store.snapshot(Timestamp::now()).await?);
         let (changes, _) = watch::channel(view.policy.version());
-        Ok(Arc::new(Self { store, view: ArcSwap::from_pointee(view), changes }))
+        Ok(Arc::new(Self {
+            store,
+            view: ArcSwap::from_pointee(view),
+            changes,
+        }))
     }
 
     /// Reads a new snapshot if the database moved. Returns whether it had.
@@ -90,7 +94,12 @@ impl Access {
 
     /// The names of a user's roles.
     pub(crate) fn roles(&self, user: Uuid) -> Vec<Arc<str>> {
-        self.view.load().users.get(&user).map(|member| member.roles.clone()).unwrap_or_default()
+        self.view
+            .load()
+            .users
+            .get(&user)
+            .map(|member| member.roles.clone())
+            .unwrap_or_default()
     }
 
     /// Whether they administer the gateway.
@@ -101,21 +110,38 @@ impl Access {
     /// Whether any of their roles is for that cluster.
     pub(crate) fn may_see(&self, user: Uuid, cluster: &ClusterName) -> bool {
         let view = self.view.load();
-        view.users.get(&user).is_some_and(|member| view.policy.may_see(&member.roles, cluster))
+        view.users
+            .get(&user)
+            .is_some_and(|member| view.policy.may_see(&member.roles, cluster))
     }
 
     /// What they may do there, in words.
     pub(crate) fn describe(&self, user: Uuid, cluster: &ClusterName) -> Vec<Permission> {
         let view = self.view.load();
-        view.users.get(&user).map(|member| view.policy.describe(&member.roles, cluster)).unwrap_or_default()
+        view.users
+            .get(&user)
+            .map(|member| view.policy.describe(&member.roles, cluster))
+            .unwrap_or_default()
     }
 
     /// Their roles as a policy of its own, for somebody else to decide by.
     pub(crate) fn policy_of(&self, user: Uuid) -> PolicySpec {
         let view = self.view.load();
-        let theirs = view.users.get(&user).map(|member| member.roles.clone()).unwrap_or_default();
-        let roles = view.roles.iter().filter(|role| theirs.iter().any(|r| **r == *role.name)).cloned().collect();
-        PolicySpec { roles, users: Vec::new() }
+        let theirs = view
+            .users
+            .get(&user)
+            .map(|member| member.roles.clone())
+            .unwrap_or_default();
+        let roles = view
+            .roles
+            .iter()
+            .filter(|role| theirs.iter().any(|r| **r == *role.name))
+            .cloned()
+            .collect();
+        PolicySpec {
+            roles,
+            users: Vec::new(),
+        }
     }
 
     /// Whether there is such a role.
@@ -125,11 +151,9 @@ impl Access {
 
     /// Whether somebody else than `user` administers the gateway.
     pub(crate) fn has_other_admin(&self, user: Uuid) -> bool {
-        self.view
-            .load()
-            .users
-            .iter()
-            .any(|(id, member)| *id != user && !member.disabled && member.roles.iter().any(|r| **r == *ADMIN_ROLE))
+        self.view.load().users.iter().any(|(id, member)| {
+            *id != user && !member.disabled && member.roles.iter().any(|r| **r == *ADMIN_ROLE)
+        })
     }
 }
 
@@ -137,7 +161,10 @@ impl Authorizer for Access {
     fn decide(&self, caller: &Caller, cluster: &ClusterName, request: &KubeRequest<'_>) -> Decision {
         let view = self.view.load();
         let deny = |reason: &str| {
-            Decision::Deny(Denial { reason: reason.to_owned(), policy_version: view.policy.version() })
+            Decision::Deny(Denial {
+                reason: reason.to_owned(),
+                policy_version: view.policy.version(),
+            })
         };
         let Some(member) = caller.subject.and_then(|id| view.users.get(&id)) else {
             return deny(&Barred::Gone.to_string());
@@ -145,10 +172,14 @@ impl Authorizer for Access {
         if member.disabled {
             return deny(&Barred::Disabled.to_string());
         }
-        if caller.session.is_some_and(|session| view.ended_sessions.contains(&session)) {
+        if caller
+            .session
+            .is_some_and(|session| view.ended_sessions.contains(&session))
+        {
             return deny(&Barred::SessionEnded.to_string());
         }
-        view.policy.decide(&member.roles, &caller.identity, cluster, request)
+        view.policy
+            .decide(&member.roles, &caller.identity, cluster, request)
     }
 
     fn changes(&self) -> Option<watch::Receiver<u64>> {
@@ -165,7 +196,14 @@ impl From<Snapshot> for View {
             let identity = Identity::new(&user.email, groups, AuthMethod::Token)
                 .inspect_err(|why| error!(user = %user.email, %why, "an account can't be used"))
                 .ok();
-            (id, Member { identity, disabled: user.disabled, roles: user.roles })
+            (
+                id,
+                Member {
+                    identity,
+                    disabled: user.disabled,
+                    roles: user.roles,
+                },
+            )
         });
         Self {
             version: snapshot.version,
@@ -183,22 +221,39 @@ fn readable_roles(snapshot: &Snapshot, version: u64) -> (Vec<RoleSpec>, Policy) 
     let mut roles = Vec::new();
     for role in &snapshot.roles {
         let spec = serde_json::from_value::<Vec<ClusterRule>>(role.permissions.clone())
-            .map(|clusters| RoleSpec { name: role.name.clone(), clusters })
+            .map(|clusters| RoleSpec {
+                name: role.name.clone(),
+                clusters,
+            })
             .map_err(|e| e.to_string());
         let checked = spec.and_then(|spec| {
-            let alone = PolicySpec { roles: vec![spec.clone()], users: Vec::new() };
-            Policy::new(&alone, version).map(|_| spec).map_err(|e| e.to_string())
+            let alone = PolicySpec {
+                roles: vec![spec.clone()],
+                users: Vec::new(),
+            };
+            Policy::new(&alone, version)
+                .map(|_| spec)
+                .map_err(|e| e.to_string())
         });
         match checked {
             Ok(spec) => roles.push(spec),
             Err(why) => error!(role = role.name, why, "a role can't be read and grants nothing"),
         }
     }
-    let spec = PolicySpec { roles, users: Vec::new() };
+    let spec = PolicySpec {
+        roles,
+        users: Vec::new(),
+    };
     let policy = Policy::new(&spec, version).unwrap_or_else(|why| {
         error!(%why, "the roles contradict each other; nobody is granted anything");
-        Policy::new(&PolicySpec { roles: Vec::new(), users: Vec::new() }, version)
-            .unwrap_or_else(|_| unreachable!("no roles are always a valid policy"))
+        Policy::new(
+            &PolicySpec {
+                roles: Vec::new(),
+                users: Vec::new(),
+            },
+            version,
+        )
+        .unwrap_or_else(|_| unreachable!("no roles are always a valid policy"))
     });
     (spec.roles, policy)
 }

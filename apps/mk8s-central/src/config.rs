@@ -113,7 +113,9 @@ pub(crate) struct Audit {
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { max_waiting_bytes: mk8s_audit::Limits::default().max_bytes }
+        Self {
+            max_waiting_bytes: mk8s_audit::Limits::default().max_bytes,
+        }
     }
 }
 
@@ -126,7 +128,10 @@ pub(crate) struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".to_owned() }
+        Self {
+            format: LogFormat::Text,
+            filter: "info".to_owned(),
+        }
     }
 }
 
@@ -141,23 +146,38 @@ fn default_drain() -> Duration {
 impl Config {
     /// Reads and checks the file.
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("can't read {}: give the configuration with --config", path.display()))?;
+        let text = std::fs::read_to_string(path).with_context(|| {
+            format!(
+                "can't read {}: give the configuration with --config",
+                path.display()
+            )
+        })?;
         let config: Self =
             serde_saphyr::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
         if config.tls.enabled == Some(false) {
-            bail!("{}: tls.enabled: passwords and tokens are never sent in the clear; remove the line", path.display());
+            bail!(
+                "{}: tls.enabled: passwords and tokens are never sent in the clear; remove the line",
+                path.display()
+            );
         }
         if config.tls.cert_file.is_some() != config.tls.key_file.is_some() {
-            bail!("{}: tls: give both cert_file and key_file, or neither", path.display());
+            bail!(
+                "{}: tls: give both cert_file and key_file, or neither",
+                path.display()
+            );
         }
         if config.server.http_port == config.server.grpc_port {
             bail!("{}: server: http_port and grpc_port must differ", path.display());
         }
         if config.server.names.is_empty() {
-            bail!("{}: server.names: give at least one name by which clients reach central", path.display());
+            bail!(
+                "{}: server.names: give at least one name by which clients reach central",
+                path.display()
+            );
         }
-        config.database().map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+        config
+            .database()
+            .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
         Ok(config)
     }
 
@@ -192,9 +212,12 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let invalid = || format!("{text:?} is no duration; write 24h, 15m, 30s or 7d");
     let span: jiff::Span = text.parse().map_err(|_| invalid())?;
-    let signed =
-        span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| invalid())?;
-    Duration::try_from(signed).map_err(|_| invalid()).and_then(|d| if d.is_zero() { Err(invalid()) } else { Ok(d) })
+    let signed = span
+        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| invalid())?;
+    Duration::try_from(signed)
+        .map_err(|_| invalid())
+        .and_then(|d| if d.is_zero() { Err(invalid()) } else { Ok(d) })
 }
 
 #[cfg(test)]
@@ -204,7 +227,11 @@ mod tests {
     fn load(text: &str) -> anyhow::Result<Config> {
         use std::sync::atomic::{AtomicU32, Ordering};
         static N: AtomicU32 = AtomicU32::new(0);
-        let name = format!("mk8s-config-{}-{}.yaml", std::process::id(), N.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "mk8s-config-{}-{}.yaml",
+            std::process::id(),
+            N.fetch_add(1, Ordering::Relaxed)
+        );
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, text)?;
         let loaded = Config::load(&path);
@@ -224,12 +251,24 @@ mod tests {
 
     #[test]
     fn a_malformed_file_is_named_with_line_and_key() {
-        let unknown = load("server:\n  htp_port: 1\n").expect_err("unknown key").to_string();
-        assert!(unknown.contains(".yaml") && unknown.contains("line 2") && unknown.contains("htp_port"), "{unknown}");
-        let typed = load("server:\n  http_port: many\n").expect_err("wrong type").to_string();
+        let unknown = load("server:\n  htp_port: 1\n")
+            .expect_err("unknown key")
+            .to_string();
+        assert!(
+            unknown.contains(".yaml") && unknown.contains("line 2") && unknown.contains("htp_port"),
+            "{unknown}"
+        );
+        let typed = load("server:\n  http_port: many\n")
+            .expect_err("wrong type")
+            .to_string();
         assert!(typed.contains("line 2"), "{typed}");
-        let duration = load("auth:\n  token_expiry: soon\n").expect_err("no duration").to_string();
-        assert!(duration.contains("soon") && duration.contains("24h"), "{duration}");
+        let duration = load("auth:\n  token_expiry: soon\n")
+            .expect_err("no duration")
+            .to_string();
+        assert!(
+            duration.contains("soon") && duration.contains("24h"),
+            "{duration}"
+        );
     }
 
     #[test]

@@ -19,7 +19,11 @@ pub(crate) const SERVER_VALIDITY: Duration = Duration::from_secs(90 * 24 * 3600)
 /// The CA that signs the agents' certificates and, if the operator gave none, central's own. Made if it isn't there.
 pub(crate) fn authority(config: &Config) -> anyhow::Result<CertificateAuthority> {
     private_dir(&config.data_dir)?;
-    Ok(CertificateAuthority::load_or_create(&config.data_dir.join("ca"), "mk8s-central CA", Timestamp::now())?)
+    Ok(CertificateAuthority::load_or_create(
+        &config.data_dir.join("ca"),
+        "mk8s-central CA",
+        Timestamp::now(),
+    )?)
 }
 
 /// The keys that sign access tokens. Made if there are none.

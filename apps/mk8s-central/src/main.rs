@@ -19,16 +19,26 @@ use crate::config::Config;
 
 /// The gateway to your Kubernetes clusters: people sign in here, agents dial in.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "\
+#[command(
+    version,
+    after_help = "\
 First steps:
   mk8s-central init --config central.yaml --admin-email you@example.com
   mk8s-central serve --config central.yaml
-  mk8s-central agent-token create --config central.yaml --cluster production   # give it to that cluster's agent")]
+  mk8s-central agent-token create --config central.yaml --cluster production   # give it to that cluster's agent"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     /// The configuration file
-    #[arg(long, short, global = true, env = "MK8S_CENTRAL_CONFIG", value_name = "FILE", default_value = "central.yaml")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "MK8S_CENTRAL_CONFIG",
+        value_name = "FILE",
+        default_value = "central.yaml"
+    )]
     config: PathBuf,
 }
 
@@ -61,7 +71,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     // sqlx takes its TLS from the process-wide provider.
     mk8s_tls::install_default_provider();
     mk8s_telemetry::init_logging(config.log.format, &config.log.filter)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         match arguments.command.unwrap_or(Command::Serve) {
             Command::Serve => commands::serve::run(config).await,

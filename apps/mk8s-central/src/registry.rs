@@ -43,11 +43,19 @@ pub(crate) struct Known {
 
 impl Entry {
     pub(crate) fn known(&self) -> Known {
-        self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.known
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     fn update(&self, change: impl FnOnce(&mut Known)) {
-        change(&mut self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner));
+        change(
+            &mut self
+                .known
+                .write()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        );
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -63,8 +71,11 @@ impl Entry {
 impl Registry {
     /// The clusters that the database knows, none of them connected yet.
     pub(crate) async fn load(store: Store) -> Result<Arc<Self>, StoreError> {
-        let registry =
-            Arc::new(Self { store, clusters: ArcSwap::default(), counters: Arc::new(StreamCounters::default()) });
+        let registry = Arc::new(Self {
+            store,
+            clusters: ArcSwap::default(),
+            counters: Arc::new(StreamCounters::default()),
+        });
         registry.refresh().await?;
         Ok(registry)
     }
@@ -83,7 +94,11 @@ impl Registry {
         let old = self.clusters.load();
         let mut next = HashMap::with_capacity(stored.len());
         for cluster in stored {
-            let agent_id = cluster.agent.as_ref().map(|a| a.agent_id.clone()).filter(|id| !revoked.contains(id));
+            let agent_id = cluster
+                .agent
+                .as_ref()
+                .map(|a| a.agent_id.clone())
+                .filter(|id| !revoked.contains(id));
             let entry = match old.get(&cluster.name) {
                 Some(entry) => entry.clone(),
                 None => Arc::new(self.entry(&cluster)),
@@ -140,12 +155,20 @@ impl Registry {
 
     /// How many are connected.
     pub(crate) fn connected(&self) -> usize {
-        self.clusters.load().values().filter(|entry| entry.is_connected()).count()
+        self.clusters
+            .load()
+            .values()
+            .filter(|entry| entry.is_connected())
+            .count()
     }
 
     /// How many tunnels there are.
     pub(crate) fn tunnels(&self) -> usize {
-        self.clusters.load().values().map(|entry| entry.links.open()).sum()
+        self.clusters
+            .load()
+            .values()
+            .map(|entry| entry.links.open())
+            .sum()
     }
 
     /// Streams on all tunnels, opened and closed.
@@ -166,7 +189,11 @@ impl Registry {
         }
         info!(cluster = %entry.name, "cluster disconnected");
         self.store
-            .set_cluster_status(&entry.name, ClusterStatus::Disconnected, entry.known().last_seen.unwrap_or_else(Timestamp::now))
+            .set_cluster_status(
+                &entry.name,
+                ClusterStatus::Disconnected,
+                entry.known().last_seen.unwrap_or_else(Timestamp::now),
+            )
             .await
     }
 
@@ -184,27 +211,47 @@ impl Registry {
             if kubernetes_version.is_some() {
                 known.kubernetes_version = kubernetes_version;
             }
-            write |= known.written.is_none_or(|at| now.as_second() - at.as_second() >= 30);
+            write |= known
+                .written
+                .is_none_or(|at| now.as_second() - at.as_second() >= 30);
             if write {
                 known.written = Some(now);
             }
         });
-        if write { self.store.set_cluster_status(&entry.name, ClusterStatus::Connected, now).await } else { Ok(()) }
+        if write {
+            self.store
+                .set_cluster_status(&entry.name, ClusterStatus::Connected, now)
+                .await
+        } else {
+            Ok(())
+        }
     }
 }
 
 impl Clusters for Registry {
     fn upstream(&self, cluster: &ClusterName) -> Result<Upstream, Unroutable> {
         let clusters = self.clusters.load();
-        let entry = clusters.get(cluster).ok_or_else(|| Unroutable::Unknown(cluster.clone()))?;
+        let entry = clusters
+            .get(cluster)
+            .ok_or_else(|| Unroutable::Unknown(cluster.clone()))?;
         if entry.is_connected() {
             return Ok(Upstream::Agent(entry.links.clone()));
         }
-        let last_seen = entry.known().last_seen.map(|at| at.strftime("%FT%TZ").to_string());
-        Err(Unroutable::Disconnected { cluster: cluster.clone(), last_seen })
+        let last_seen = entry
+            .known()
+            .last_seen
+            .map(|at| at.strftime("%FT%TZ").to_string());
+        Err(Unroutable::Disconnected {
+            cluster: cluster.clone(),
+            last_seen,
+        })
     }
 }
 
 fn kubernetes_version(metadata: &Value) -> Option<String> {
-    metadata.get("kubernetes_version").and_then(Value::as_str).filter(|v| !v.is_empty()).map(str::to_owned)
+    metadata
+        .get("kubernetes_version")
+        .and_then(Value::as_str)
+        .filter(|v| !v.is_empty())
+        .map(str::to_owned)
 }

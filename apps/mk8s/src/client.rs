@@ -238,6 +238,19 @@ impl CentralClient {
     }
 }
 
+impl CentralError {
+    /// Whether the same request may well succeed a little later.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Certificate { .. } | Self::Unauthorized(_) | Self::Unexpected { .. } => false,
+        }
+    }
+}
+
 impl From<CentralError> for Failure {
     fn from(error: CentralError) -> Self {
         let failure = Self::new(error.to_string());

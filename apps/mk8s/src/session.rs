@@ -87,9 +87,7 @@ impl<'a> Access<'a> {
             }
             Err(CentralError::Unauthorized(_)) => Err(expired()),
             // The token in hand is old, not dead: good enough while central can't give a new one.
-            Err(CentralError::Unreachable { .. } | CentralError::Refused { .. })
-                if !refused && session.remaining(&now) > Duration::ZERO =>
-            {
+            Err(error) if error.is_passing() && !refused && session.remaining(&now) > Duration::ZERO => {
                 Ok(session)
             }
             Err(error) => Err(explain(&client, error).await),

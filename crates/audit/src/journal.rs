@@ -26,7 +26,9 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_bytes: 1024 * 1024 * 1024 }
+        Self {
+            max_bytes: 1024 * 1024 * 1024,
+        }
     }
 }
 
@@ -73,13 +75,28 @@ impl Journal {
     /// # Errors
     /// [`JournalError`] if the directory can't be written or another process has it.
     pub fn open(dir: &Path, limits: Limits) -> Result<Arc<Self>, JournalError> {
-        let failed = |source| JournalError::Directory { path: dir.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-        let lock = private().create(true).truncate(false).open(dir.join("lock")).map_err(failed)?;
+        let failed = |source| JournalError::Directory {
+            path: dir.to_owned(),
+            source,
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(failed)?;
+        let lock = private()
+            .create(true)
+            .truncate(false)
+            .open(dir.join("lock"))
+            .map_err(failed)?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| JournalError::Locked(dir.to_owned()))?;
         let old = segments(dir).map_err(failed)?;
-        let unshipped = old.iter().filter_map(|(_, path)| fs::metadata(path).ok()).map(|m| m.len()).sum();
+        let unshipped = old
+            .iter()
+            .filter_map(|(_, path)| fs::metadata(path).ok())
+            .map(|m| m.len())
+            .sum();
         let next = old.last().map_or(0, |(number, _)| number + 1);
         let current = Segment::create(dir, next).map_err(failed)?;
         Ok(Arc::new(Self {
@@ -99,7 +116,9 @@ impl Journal {
     fn append(&self, write: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>) -> io::Result<()> {
         // A panic while the lock was held left at worst half a record in the buffer, which is cleared here.
         let mut segment = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let Segment { file, buffer, bytes, .. } = &mut *segment;
+        let Segment {
+            file, buffer, bytes, ..
+        } = &mut *segment;
         buffer.clear();
         write(buffer)?;
         file.write_all(buffer)?;
@@ -121,7 +140,11 @@ impl Journal {
     /// The ended segments, oldest first.
     pub(crate) fn ended(&self) -> io::Result<Vec<PathBuf>> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).number;
-        Ok(segments(&self.dir)?.into_iter().filter(|(number, _)| *number < current).map(|(_, path)| path).collect())
+        Ok(segments(&self.dir)?
+            .into_iter()
+            .filter(|(number, _)| *number < current)
+            .map(|(_, path)| path)
+            .collect())
     }
 
     pub(crate) fn forget(&self, segment: &Path) -> io::Result<()> {
@@ -135,9 +158,12 @@ impl Journal {
 impl AuditLog for Journal {
     fn open(&self, event: &AuditOpen<'_>) -> Result<(), AuditUnavailable> {
         if self.unshipped_bytes() > self.limits.max_bytes {
-            return Err(AuditUnavailable("the journal is full because the database has been away too long".into()));
+            return Err(AuditUnavailable(
+                "the journal is full because the database has been away too long".into(),
+            ));
         }
-        self.append(|buffer| record::write_open(buffer, event)).map_err(|e| AuditUnavailable(e.into()))
+        self.append(|buffer| record::write_open(buffer, event))
+            .map_err(|e| AuditUnavailable(e.into()))
     }
 
     fn close(&self, event: &AuditClose) {
@@ -149,8 +175,16 @@ impl AuditLog for Journal {
 
 impl Segment {
     fn create(dir: &Path, number: u64) -> io::Result<Self> {
-        let file = private().append(true).create_new(true).open(dir.join(format!("{number:020}.jsonl")))?;
-        Ok(Self { number, file, bytes: 0, buffer: Vec::with_capacity(2048) })
+        let file = private()
+            .append(true)
+            .create_new(true)
+            .open(dir.join(format!("{number:020}.jsonl")))?;
+        Ok(Self {
+            number,
+            file,
+            bytes: 0,
+            buffer: Vec::with_capacity(2048),
+        })
     }
 }
 

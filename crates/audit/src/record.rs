@@ -27,7 +27,9 @@ pub(crate) fn write_close(buffer: &mut Vec<u8>, event: &AuditClose) -> serde_jso
 /// Reads a line. None for a line that was cut short by the death of the machine.
 pub(crate) fn read(line: &[u8]) -> Option<Record> {
     match line.split_first()? {
-        (b'o', json) => serde_json::from_slice(json).ok().map(|open| Record::Open(Box::new(open))),
+        (b'o', json) => serde_json::from_slice(json)
+            .ok()
+            .map(|open| Record::Open(Box::new(open))),
         (b'c', json) => serde_json::from_slice(json).ok().map(Record::Close),
         _ => None,
     }

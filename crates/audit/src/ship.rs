@@ -70,15 +70,29 @@ impl Shipper {
             left.remove(&id);
         }
         if !left.is_empty() {
-            info!(requests = left.len(), "closing the audit of requests that the last process was killed in");
+            info!(
+                requests = left.len(),
+                "closing the audit of requests that the last process was killed in"
+            );
         }
         // Written as closes of the new segment: should we die again before shipping, they are there.
         for id in left.keys() {
             use mk8s_proxy::AuditLog;
-            journal.close(&AuditClose { id: *id, status: 0, outcome: Outcome::Interrupted, duration_ms: 0, bytes_sent: 0 });
+            journal.close(&AuditClose {
+                id: *id,
+                status: 0,
+                outcome: Outcome::Interrupted,
+                duration_ms: 0,
+                bytes_sent: 0,
+            });
         }
         let running = read_opens(&running_file(&journal.dir))?;
-        Ok(Self { journal, sink, running, running_changed: false })
+        Ok(Self {
+            journal,
+            sink,
+            running,
+            running_changed: false,
+        })
     }
 
     /// Ships every half second; backs off while the sink is away; ships what is left once `stop` resolves.
@@ -139,14 +153,20 @@ impl Shipper {
             match record {
                 Record::Open(open) => {
                     at.insert(open.id, events.len());
-                    events.push(AuditEvent { open: *open, close: None });
+                    events.push(AuditEvent {
+                        open: *open,
+                        close: None,
+                    });
                 }
                 Record::Close(close) => {
                     closed.push(close.id);
                     if let Some(&index) = at.get(&close.id) {
                         events[index].close = Some(close);
                     } else if let Some(open) = self.running.get(&close.id) {
-                        events.push(AuditEvent { open: open.clone(), close: Some(close) });
+                        events.push(AuditEvent {
+                            open: open.clone(),
+                            close: Some(close),
+                        });
                     }
                 }
             }
@@ -164,8 +184,12 @@ impl Shipper {
         }
         let path = running_file(&self.journal.dir);
         let next = path.with_extension("next");
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&next)?;
         file.write_all(&lines)?;
         fs::rename(&next, &path)?;
         self.running_changed = false;

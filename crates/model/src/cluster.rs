@@ -75,7 +75,18 @@ mod tests {
             assert!(good.parse::<ClusterName>().is_ok(), "{good}");
         }
         let long = "a".repeat(254);
-        for bad in ["", "-a", "a-", "A", "a/b", "a..b", "a b", "a\n", "..", long.as_str()] {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "A",
+            "a/b",
+            "a..b",
+            "a b",
+            "a\n",
+            "..",
+            long.as_str(),
+        ] {
             assert!(bad.parse::<ClusterName>().is_err(), "{bad:?}");
         }
     }

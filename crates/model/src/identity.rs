@@ -78,7 +78,11 @@ impl Identity {
                 kept.push(group.into());
             }
         }
-        Ok(Self { user: user.into(), groups: kept.into(), method })
+        Ok(Self {
+            user: user.into(),
+            groups: kept.into(),
+            method,
+        })
     }
 
     /// The user's name.
@@ -133,8 +137,17 @@ mod tests {
 
     #[test]
     fn a_system_name_never_becomes_an_identity() {
-        for bad in ["system:admin", "system:masters", "SYSTEM:masters", " system:kube-scheduler", "System:x"] {
-            assert!(matches!(with_user(bad), Err(InvalidIdentity::Reserved(_))), "{bad}");
+        for bad in [
+            "system:admin",
+            "system:masters",
+            "SYSTEM:masters",
+            " system:kube-scheduler",
+            "System:x",
+        ] {
+            assert!(
+                matches!(with_user(bad), Err(InvalidIdentity::Reserved(_))),
+                "{bad}"
+            );
             let as_group = Identity::new("jane", [bad], AuthMethod::Certificate);
             assert!(matches!(as_group, Err(InvalidIdentity::Reserved(_))), "{bad}");
         }
@@ -143,16 +156,30 @@ mod tests {
 
     #[test]
     fn a_name_that_could_end_a_header_is_refused() {
-        for bad in ["a\r\nImpersonate-Group: system:masters", "a\nb", "a\0b", "a\u{7f}"] {
-            assert!(matches!(with_user(bad), Err(InvalidIdentity::ControlCharacter(_))), "{bad:?}");
+        for bad in [
+            "a\r\nImpersonate-Group: system:masters",
+            "a\nb",
+            "a\0b",
+            "a\u{7f}",
+        ] {
+            assert!(
+                matches!(with_user(bad), Err(InvalidIdentity::ControlCharacter(_))),
+                "{bad:?}"
+            );
         }
     }
 
     #[test]
     fn empty_and_huge_names_are_refused() {
         assert_eq!(with_user(""), Err(InvalidIdentity::Empty));
-        assert_eq!(Identity::new("a", [""], AuthMethod::Token), Err(InvalidIdentity::EmptyGroup));
-        assert!(matches!(with_user(&"x".repeat(10 * 1024)), Err(InvalidIdentity::TooLong(_))));
+        assert_eq!(
+            Identity::new("a", [""], AuthMethod::Token),
+            Err(InvalidIdentity::EmptyGroup)
+        );
+        assert!(matches!(
+            with_user(&"x".repeat(10 * 1024)),
+            Err(InvalidIdentity::TooLong(_))
+        ));
     }
 
     #[test]

@@ -153,7 +153,9 @@ impl<'a> KubeRequest<'a> {
                 return non_resource(method, path);
             }
         };
-        let [version, rest @ ..] = rest else { return non_resource(method, path) };
+        let [version, rest @ ..] = rest else {
+            return non_resource(method, path);
+        };
         resource(method, uri, group, version.clone(), rest, &segments).map(Self::Resource)
     }
 
@@ -207,7 +209,10 @@ impl ResourceRequest<'_> {
 
 fn non_resource<'a>(method: &Method, path: &'a str) -> Result<KubeRequest<'a>, InvalidRequest> {
     let decoded = decode(path)?;
-    Ok(KubeRequest::NonResource { verb: lower(method), path: decoded })
+    Ok(KubeRequest::NonResource {
+        verb: lower(method),
+        path: decoded,
+    })
 }
 
 fn resource<'a>(
@@ -230,11 +235,18 @@ fn resource<'a>(
     {
         namespace = Some(name.clone());
         // `status` and `finalize` belong to the namespace itself; anything else is a resource within it.
-        if rest.first().is_some_and(|next| next != "status" && next != "finalize") {
+        if rest
+            .first()
+            .is_some_and(|next| next != "status" && next != "finalize")
+        {
             parts = rest;
         }
     }
-    let subresource = if verb == Verb::Proxy { None } else { parts.get(2).cloned() };
+    let subresource = if verb == Verb::Proxy {
+        None
+    } else {
+        parts.get(2).cloned()
+    };
     // Behind `…/proxy/` comes the workload's own path, where Kubernetes interprets nothing; up to there all is plain.
     let workload_path = match subresource.as_deref() {
         Some("proxy") => segments.kept.len() - parts.len() + 3,
@@ -247,14 +259,26 @@ fn resource<'a>(
     if name.is_none() {
         match verb {
             Verb::Get => {
-                verb = if query_flag(uri.query(), "watch") { Verb::Watch } else { Verb::List };
+                verb = if query_flag(uri.query(), "watch") {
+                    Verb::Watch
+                } else {
+                    Verb::List
+                };
                 name = selected_name(uri.query()).map(Cow::Owned);
             }
             Verb::Delete => verb = Verb::DeleteCollection,
             _ => {}
         }
     }
-    Ok(ResourceRequest { verb, group, version, resource, subresource, namespace, name })
+    Ok(ResourceRequest {
+        verb,
+        group,
+        version,
+        resource,
+        subresource,
+        namespace,
+        name,
+    })
 }
 
 fn verb_of(method: &Method) -> Result<Verb, InvalidRequest> {
@@ -295,7 +319,10 @@ impl<'a> Segments<'a> {
         let inner = inner.strip_suffix('/').unwrap_or(inner);
         let mut kept = Vec::with_capacity(8);
         if inner.is_empty() {
-            return Ok(Self { kept, odd: (path.len() > 1).then_some((0, InvalidRequest::EmptySegment)) });
+            return Ok(Self {
+                kept,
+                odd: (path.len() > 1).then_some((0, InvalidRequest::EmptySegment)),
+            });
         }
         for raw in inner.split('/') {
             let segment = decode(raw)?;
@@ -337,11 +364,17 @@ fn decode(raw: &str) -> Result<Cow<'_, str>, InvalidRequest> {
         .iter()
         .enumerate()
         .filter(|(_, b)| **b == b'%')
-        .any(|(at, _)| !raw.as_bytes().get(at + 1..at + 3).is_some_and(|h| h.iter().all(u8::is_ascii_hexdigit)));
+        .any(|(at, _)| {
+            !raw.as_bytes()
+                .get(at + 1..at + 3)
+                .is_some_and(|h| h.iter().all(u8::is_ascii_hexdigit))
+        });
     if broken {
         return Err(InvalidRequest::BadEncoding);
     }
-    let decoded = percent_decode_str(raw).decode_utf8().map_err(|_| InvalidRequest::BadEncoding)?;
+    let decoded = percent_decode_str(raw)
+        .decode_utf8()
+        .map_err(|_| InvalidRequest::BadEncoding)?;
     if decoded.chars().any(char::is_control) {
         return Err(InvalidRequest::ControlCharacter);
     }
@@ -359,15 +392,22 @@ fn query_flag(query: Option<&str>, key: &str) -> bool {
 /// The values of a query key, decoded as Go's `url.ParseQuery` does: `+` is a space, and a pair with a `;` is dropped.
 fn query_values<'q>(query: Option<&'q str>, key: &str) -> impl Iterator<Item = String> + 'q {
     let key = key.to_owned();
-    query.unwrap_or_default().split('&').filter(|pair| !pair.contains(';')).filter_map(move |pair| {
-        let (k, v) = pair.split_once('=').unwrap_or((pair, ""));
-        (form_decode(k)? == key).then(|| form_decode(v))?
-    })
+    query
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.contains(';'))
+        .filter_map(move |pair| {
+            let (k, v) = pair.split_once('=').unwrap_or((pair, ""));
+            (form_decode(k)? == key).then(|| form_decode(v))?
+        })
 }
 
 fn form_decode(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8().ok().map(Cow::into_owned)
+    percent_decode_str(&spaced)
+        .decode_utf8()
+        .ok()
+        .map(Cow::into_owned)
 }
 
 /// The name in `fieldSelector=metadata.name=NAME`, for the audit row.
@@ -413,29 +453,93 @@ mod tests {
             ("GET", "/apis/apps/v1", "get /apis/apps/v1"),
             ("POST", "/openapi/v3", "post /openapi/v3"),
             ("GET", "/api/v1/namespaces", "list /v1 namespaces ns=- name=-"),
-            ("GET", "/api/v1/namespaces/other", "get /v1 namespaces ns=other name=other"),
-            ("PUT", "/api/v1/namespaces/other/finalize", "update /v1 namespaces/finalize ns=other name=other"),
-            ("GET", "/api/v1/namespaces/other/pods", "list /v1 pods ns=other name=-"),
-            ("GET", "/api/v1/namespaces/other/pods/foo", "get /v1 pods ns=other name=foo"),
-            ("HEAD", "/api/v1/namespaces/other/pods/foo", "get /v1 pods ns=other name=foo"),
+            (
+                "GET",
+                "/api/v1/namespaces/other",
+                "get /v1 namespaces ns=other name=other",
+            ),
+            (
+                "PUT",
+                "/api/v1/namespaces/other/finalize",
+                "update /v1 namespaces/finalize ns=other name=other",
+            ),
+            (
+                "GET",
+                "/api/v1/namespaces/other/pods",
+                "list /v1 pods ns=other name=-",
+            ),
+            (
+                "GET",
+                "/api/v1/namespaces/other/pods/foo",
+                "get /v1 pods ns=other name=foo",
+            ),
+            (
+                "HEAD",
+                "/api/v1/namespaces/other/pods/foo",
+                "get /v1 pods ns=other name=foo",
+            ),
             ("GET", "/api/v1/pods", "list /v1 pods ns=- name=-"),
-            ("POST", "/api/v1/namespaces/other/pods", "create /v1 pods ns=other name=-"),
-            ("DELETE", "/api/v1/namespaces/other/pods/foo", "delete /v1 pods ns=other name=foo"),
-            ("DELETE", "/api/v1/namespaces/other/pods", "deletecollection /v1 pods ns=other name=-"),
-            ("PATCH", "/apis/apps/v1/namespaces/o/deployments/d/scale", "patch apps/v1 deployments/scale ns=o name=d"),
+            (
+                "POST",
+                "/api/v1/namespaces/other/pods",
+                "create /v1 pods ns=other name=-",
+            ),
+            (
+                "DELETE",
+                "/api/v1/namespaces/other/pods/foo",
+                "delete /v1 pods ns=other name=foo",
+            ),
+            (
+                "DELETE",
+                "/api/v1/namespaces/other/pods",
+                "deletecollection /v1 pods ns=other name=-",
+            ),
+            (
+                "PATCH",
+                "/apis/apps/v1/namespaces/o/deployments/d/scale",
+                "patch apps/v1 deployments/scale ns=o name=d",
+            ),
             ("GET", "/api/v1/watch/pods", "watch /v1 pods ns=- name=-"),
-            ("GET", "/api/v1/watch/namespaces/other/pods", "watch /v1 pods ns=other name=-"),
+            (
+                "GET",
+                "/api/v1/watch/namespaces/other/pods",
+                "watch /v1 pods ns=other name=-",
+            ),
             ("GET", "/api/v1/pods?watch=1", "watch /v1 pods ns=- name=-"),
             ("GET", "/api/v1/pods?watch=", "watch /v1 pods ns=- name=-"),
             ("GET", "/api/v1/pods?watch", "watch /v1 pods ns=- name=-"),
             ("GET", "/api/v1/pods?w%61tch=TRUE", "watch /v1 pods ns=- name=-"),
-            ("GET", "/api/v1/pods?watch=False&watch=1", "list /v1 pods ns=- name=-"),
+            (
+                "GET",
+                "/api/v1/pods?watch=False&watch=1",
+                "list /v1 pods ns=- name=-",
+            ),
             ("GET", "/api/v1/pods?watch=0", "list /v1 pods ns=- name=-"),
-            ("GET", "/api/v1/pods?fieldSelector=metadata.name%3Dx", "list /v1 pods ns=- name=x"),
-            ("GET", "/api/v1/namespaces/o/pods/p/exec?command=ls", "get /v1 pods/exec ns=o name=p"),
-            ("GET", "/api/v1/proxy/namespaces/o/pods/p/x", "proxy /v1 pods ns=o name=p"),
-            ("GET", "/api/v1/nodes/n/proxy/logs/..x/", "get /v1 nodes/proxy ns=- name=n"),
-            ("GET", "/api/v1/namespaces/o/services/https:s:/proxy/a%2Fb//c", "get /v1 services/proxy ns=o name=https:s:"),
+            (
+                "GET",
+                "/api/v1/pods?fieldSelector=metadata.name%3Dx",
+                "list /v1 pods ns=- name=x",
+            ),
+            (
+                "GET",
+                "/api/v1/namespaces/o/pods/p/exec?command=ls",
+                "get /v1 pods/exec ns=o name=p",
+            ),
+            (
+                "GET",
+                "/api/v1/proxy/namespaces/o/pods/p/x",
+                "proxy /v1 pods ns=o name=p",
+            ),
+            (
+                "GET",
+                "/api/v1/nodes/n/proxy/logs/..x/",
+                "get /v1 nodes/proxy ns=- name=n",
+            ),
+            (
+                "GET",
+                "/api/v1/namespaces/o/services/https:s:/proxy/a%2Fb//c",
+                "get /v1 services/proxy ns=o name=https:s:",
+            ),
         ];
         for (method, uri, expected) in rows {
             assert_eq!(classify(method, uri).as_deref(), Ok(expected), "{method} {uri}");
@@ -476,12 +580,16 @@ mod tests {
     #[test]
     fn interactive_subresources_are_known_whatever_the_method() {
         for method in ["GET", "POST"] {
-            for (sub, expected) in
-                [("exec", "exec"), ("attach", "attach"), ("portforward", "portforward"), ("proxy/x", "proxy")]
-            {
+            for (sub, expected) in [
+                ("exec", "exec"),
+                ("attach", "attach"),
+                ("portforward", "portforward"),
+                ("proxy/x", "proxy"),
+            ] {
                 let uri: Uri = format!("/api/v1/namespaces/o/pods/p/{sub}").parse().expect("uri");
                 let method: http::Method = method.parse().expect("method");
-                let KubeRequest::Resource(r) = KubeRequest::classify(&method, &uri).expect("classified") else {
+                let KubeRequest::Resource(r) = KubeRequest::classify(&method, &uri).expect("classified")
+                else {
                     panic!("a resource");
                 };
                 assert_eq!(r.interactive().map(Interactive::verb), Some(expected));
@@ -491,8 +599,11 @@ mod tests {
 
     #[test]
     fn adding_an_ephemeral_container_counts_as_exec() {
-        let uri: Uri = "/api/v1/namespaces/o/pods/p/ephemeralcontainers".parse().expect("uri");
-        let KubeRequest::Resource(r) = KubeRequest::classify(&Method::PATCH, &uri).expect("classified") else {
+        let uri: Uri = "/api/v1/namespaces/o/pods/p/ephemeralcontainers"
+            .parse()
+            .expect("uri");
+        let KubeRequest::Resource(r) = KubeRequest::classify(&Method::PATCH, &uri).expect("classified")
+        else {
             panic!("a resource");
         };
         assert_eq!(r.interactive(), Some(Interactive::Exec));

@@ -14,7 +14,8 @@ pub struct Status {
     reason: &'static str,
     message: String,
     retry_after_seconds: Option<u32>,
-    details: Details,
+    /// Boxed, so that a `Result` with this in it stays small.
+    details: Box<Details>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -49,7 +50,7 @@ struct Empty {}
 
 impl Status {
     fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), retry_after_seconds: None, details: Details::default() }
+        Self { code, reason, message: message.into(), retry_after_seconds: None, details: Box::default() }
     }
 
     /// 400: the request can't be understood.
@@ -135,7 +136,7 @@ impl Status {
             status: "Failure",
             message: &self.message,
             reason: self.reason,
-            details: (self.details != Details::default()).then_some(&self.details),
+            details: (*self.details != Details::default()).then_some(&*self.details),
             code: self.code.as_u16(),
         };
         // Strings and numbers alone: there is nothing in it that serialization could fail on.

@@ -41,7 +41,7 @@ impl Standing {
                     return;
                 }
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         Some(Box::pin(async move {
             tokio::select! {

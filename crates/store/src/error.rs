@@ -142,6 +142,13 @@ impl StoreError {
                     reason: "timed out".to_owned(),
                 },
             },
+            // This is how rustls says that it doesn't like a certificate.
+            (Place::Server { .. }, sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                Self::Tls {
+                    place: place.to_string(),
+                    reason: one_line(&error.to_string()),
+                }
+            }
             (Place::Server { .. }, sqlx::Error::Io(error)) => Self::Unreachable {
                 place: place.to_string(),
                 reason: system_reason(&error),

@@ -26,6 +26,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long one statement may take at PostgreSQL, and wait for another's lock; for the server to keep when we are gone.
 const SERVER_LIMITS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'";
+/// What is committed is on disk, whatever SQLite was built with.
+const DURABLE: &str = "PRAGMA synchronous = FULL";
 /// Readers and one writer: more only wait for the disk.
 const SQLITE_CONNECTIONS: u32 = 4;
 /// For each replica; PostgreSQL's own limit is 100 by default.
@@ -62,10 +64,11 @@ impl Store {
             .acquire_timeout(PATIENCE)
             .after_connect(move |connection, _| {
                 Box::pin(async move {
-                    if engine == Engine::Postgres {
-                        sqlx::raw_sql(SERVER_LIMITS).execute(connection).await?;
-                    }
-                    Ok(())
+                    let settings = match engine {
+                        Engine::Sqlite => DURABLE,
+                        Engine::Postgres => SERVER_LIMITS,
+                    };
+                    sqlx::raw_sql(settings).execute(connection).await.map(drop)
                 })
             })
             .connect_lazy_with(options);

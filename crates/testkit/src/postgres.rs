@@ -378,3 +378,20 @@ fn lock_file(path: &Path) -> Result<File> {
     let opened = File::options().read(true).write(true).create(true).truncate(false).open(path);
     opened.with_context(|| format!("opening {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_are_each_their_own_on_one_server_and_go_when_dropped() {
+        let (one, two) = (TestDatabase::create().expect("made"), TestDatabase::create().expect("made"));
+        assert_eq!(one.port(), two.port());
+        one.psql("CREATE TABLE only_here (n INT)").expect("made");
+        assert!(two.psql("SELECT * FROM only_here").is_err());
+        let gone = one.name().to_owned();
+        drop(one);
+        let left = two.psql("SELECT datname FROM pg_database").expect("asked");
+        assert!(left.contains(two.name()) && !left.contains(&gone), "{left}");
+    }
+}

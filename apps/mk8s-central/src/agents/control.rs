@@ -38,7 +38,10 @@ pub(crate) struct Control {
 
 #[tonic::async_trait]
 impl AgentService for Control {
-    async fn register(&self, request: Request<RegisterRequest>) -> Result<Response<RegisterResponse>, Status> {
+    async fn register(
+        &self,
+        request: Request<RegisterRequest>,
+    ) -> Result<Response<RegisterResponse>, Status> {
         let peer = request.extensions().get::<SocketAddr>().copied();
         let request = request.into_inner();
         let name: ClusterName = request
@@ -46,9 +49,17 @@ impl AgentService for Control {
             .parse()
             .map_err(|why: mk8s_model::InvalidClusterName| Status::invalid_argument(why.to_string()))?;
         // Before the token is used up: it must not be lost on a mistake in the name.
-        if let Some(entry) = self.registry.find(name.as_str()).filter(|entry| entry.is_connected()) {
+        if let Some(entry) = self
+            .registry
+            .find(name.as_str())
+            .filter(|entry| entry.is_connected())
+        {
             warn!(?peer, cluster = %name, "refused a second agent for a connected cluster");
-            let since = entry.known().last_seen.map(|at| format!(", last heard of at {at:.0}")).unwrap_or_default();
+            let since = entry
+                .known()
+                .last_seen
+                .map(|at| format!(", last heard of at {at:.0}"))
+                .unwrap_or_default();
             return Err(Status::already_exists(format!(
                 "cluster {name} has a connected agent already{since}: stop that one first, or register under another name"
             )));
@@ -70,12 +81,17 @@ impl AgentService for Control {
         let agent = AgentIdentity {
             agent_id: agent_id.clone(),
             certificate: chain.fingerprint().to_hex(),
-            serial: PeerCertificate::from_der(chain.leaf()).map(|c| c.serial).unwrap_or_default(),
+            serial: PeerCertificate::from_der(chain.leaf())
+                .map(|c| c.serial)
+                .unwrap_or_default(),
             public_key: key,
         };
         let metadata = metadata(request.metadata);
-        let cluster =
-            self.store.upsert_cluster(&name, &agent, &metadata, self.clock.now()).await.map_err(internal)?;
+        let cluster = self
+            .store
+            .upsert_cluster(&name, &agent, &metadata, self.clock.now())
+            .await
+            .map_err(internal)?;
         self.registry.refresh().await.map_err(internal)?;
         info!(?peer, cluster = %name, agent = agent_id, "agent registered");
         Ok(Response::new(RegisterResponse {
@@ -85,25 +101,43 @@ impl AgentService for Control {
         }))
     }
 
-    async fn heartbeat(&self, request: Request<HeartbeatRequest>) -> Result<Response<HeartbeatResponse>, Status> {
+    async fn heartbeat(
+        &self,
+        request: Request<HeartbeatRequest>,
+    ) -> Result<Response<HeartbeatResponse>, Status> {
         let (entry, _) = self.agent(&request)?;
         let request = request.into_inner();
-        let version = request.metadata.map(|m| m.kubernetes_version).filter(|v| !v.is_empty());
+        let version = request
+            .metadata
+            .map(|m| m.kubernetes_version)
+            .filter(|v| !v.is_empty());
         let now = self.clock.now().as_millisecond();
         if (now - request.sent_at_ms).abs() > 60_000 {
             warn!(cluster = %entry.name, seconds = (now - request.sent_at_ms) / 1000, "an agent's clock is off");
         }
         if entry.is_connected() {
-            self.registry.seen(&entry, version, false).await.map_err(internal)?;
+            self.registry
+                .seen(&entry, version, false)
+                .await
+                .map_err(internal)?;
         }
-        Ok(Response::new(HeartbeatResponse { interval_seconds: HEARTBEAT_SECONDS, received_at_ms: now }))
+        Ok(Response::new(HeartbeatResponse {
+            interval_seconds: HEARTBEAT_SECONDS,
+            received_at_ms: now,
+        }))
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
         let (entry, agent_id) = self.agent(&request)?;
-        let chain = self.sign(&request.into_inner().certificate_signing_request, &entry.name, &agent_id)?;
+        let chain = self.sign(
+            &request.into_inner().certificate_signing_request,
+            &entry.name,
+            &agent_id,
+        )?;
         info!(cluster = %entry.name, agent = agent_id, "agent certificate renewed");
-        Ok(Response::new(RenewResponse { certificate_chain: chain.pem() }))
+        Ok(Response::new(RenewResponse {
+            certificate_chain: chain.pem(),
+        }))
     }
 }
 
@@ -120,8 +154,12 @@ impl Control {
     }
 
     fn agent<T>(&self, request: &Request<T>) -> Result<(Arc<Entry>, String), Status> {
-        let certificate = request.extensions().get::<Arc<PeerCertificate>>().map(AsRef::as_ref);
-        let entry = known_agent(&self.registry, certificate).map_err(|why| Status::unauthenticated(why.to_string()))?;
+        let certificate = request
+            .extensions()
+            .get::<Arc<PeerCertificate>>()
+            .map(AsRef::as_ref);
+        let entry = known_agent(&self.registry, certificate)
+            .map_err(|why| Status::unauthenticated(why.to_string()))?;
         let agent_id = entry.known().agent_id.unwrap_or_default();
         Ok((entry, agent_id))
     }
@@ -150,8 +188,10 @@ fn internal(why: mk8s_store::StoreError) -> Status {
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

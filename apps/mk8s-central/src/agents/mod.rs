@@ -51,7 +51,9 @@ pub(crate) enum Stranger {
 impl AgentsDoor {
     /// Serves one connection.
     pub(crate) async fn serve(self, stream: TcpStream, drain: Watch) {
-        let Some(stream) = serve::tls(self.tls.clone(), stream).await else { return };
+        let Some(stream) = serve::tls(self.tls.clone(), stream).await else {
+            return;
+        };
         let certificate = match peer_certificate(stream.get_ref().1) {
             Ok(certificate) => certificate,
             Err(error) => {
@@ -65,7 +67,12 @@ impl AgentsDoor {
         }
     }
 
-    async fn tunnel(self, stream: ServerTlsStream<TcpStream>, certificate: Option<PeerCertificate>, mut drain: Watch) {
+    async fn tunnel(
+        self,
+        stream: ServerTlsStream<TcpStream>,
+        certificate: Option<PeerCertificate>,
+        mut drain: Watch,
+    ) {
         let peer = stream.get_ref().0.peer_addr().ok();
         let entry = match known_agent(&self.registry, certificate.as_ref()) {
             Ok(entry) => entry,
@@ -97,7 +104,12 @@ impl AgentsDoor {
         }
     }
 
-    async fn control(self, stream: ServerTlsStream<TcpStream>, certificate: Option<PeerCertificate>, drain: Watch) {
+    async fn control(
+        self,
+        stream: ServerTlsStream<TcpStream>,
+        certificate: Option<PeerCertificate>,
+        drain: Watch,
+    ) {
         let (service, certificate) = (self.control, certificate.map(Arc::new));
         let peer = stream.get_ref().0.peer_addr().ok();
         let service = service_fn(move |mut request: Request<Incoming>| {
@@ -115,9 +127,22 @@ impl AgentsDoor {
 }
 
 /// The cluster whose agent shows this certificate.
-pub(crate) fn known_agent(registry: &Registry, certificate: Option<&PeerCertificate>) -> Result<Arc<Entry>, Stranger> {
+pub(crate) fn known_agent(
+    registry: &Registry,
+    certificate: Option<&PeerCertificate>,
+) -> Result<Arc<Entry>, Stranger> {
     let certificate = certificate.ok_or(Stranger::NoCertificate)?;
-    let agent_id = certificate.uri_sans.iter().find_map(|uri| uri.strip_prefix(AGENT_URI)).ok_or(Stranger::NoAgent)?;
-    let entry = registry.find(&certificate.common_name).ok_or(Stranger::NoCluster)?;
-    if entry.known().agent_id.as_deref() == Some(agent_id) { Ok(entry) } else { Err(Stranger::Replaced) }
+    let agent_id = certificate
+        .uri_sans
+        .iter()
+        .find_map(|uri| uri.strip_prefix(AGENT_URI))
+        .ok_or(Stranger::NoAgent)?;
+    let entry = registry
+        .find(&certificate.common_name)
+        .ok_or(Stranger::NoCluster)?;
+    if entry.known().agent_id.as_deref() == Some(agent_id) {
+        Ok(entry)
+    } else {
+        Err(Stranger::Replaced)
+    }
 }

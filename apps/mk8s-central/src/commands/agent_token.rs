@@ -43,7 +43,10 @@ pub(crate) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             say(token.expose());
         }
         Command::List => {
-            say(format_args!("{:<38}{:<26}{:<12}EXPIRES", "ID", "CLUSTER", "STATE"));
+            say(format_args!(
+                "{:<38}{:<26}{:<12}EXPIRES",
+                "ID", "CLUSTER", "STATE"
+            ));
             for token in store.agent_tokens().await? {
                 let state = if token.revoked_at.is_some() {
                     "revoked"
@@ -54,7 +57,10 @@ pub(crate) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
                 } else {
                     "unused"
                 };
-                say(format_args!("{:<38}{:<26}{state:<12}{:.0}", token.id, token.cluster, token.expires_at));
+                say(format_args!(
+                    "{:<38}{:<26}{state:<12}{:.0}",
+                    token.id, token.cluster, token.expires_at
+                ));
             }
         }
         Command::Revoke { id } => {

@@ -5,8 +5,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use mk8s_audit::{Journal, Limits, Shipper};
 use mk8s_authn::{
-    AgentTokens, Clock, Lifetimes, LoginLimits, Logins, Passwords, Quota, SystemClock, TokenIssuer, TokenVerifier,
-    token::TokenSettings,
+    AgentTokens, Clock, Lifetimes, LoginLimits, Logins, Passwords, Quota, SystemClock, TokenIssuer,
+    TokenVerifier, token::TokenSettings,
 };
 use mk8s_net::{drain::Drain, listen, serve, workers::Workers};
 use mk8s_proxy::Proxy;
@@ -34,7 +34,9 @@ const REMEMBERED_TOKENS: usize = 10_000;
 
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     if config.has_jwt_secret() {
-        warn!("auth.jwt_secret does nothing: tokens are signed with RS256 by keys in the data directory; remove it");
+        warn!(
+            "auth.jwt_secret does nothing: tokens are signed with RS256 by keys in the data directory; remove it"
+        );
     }
     let address = |port| SocketAddr::new(config.server.bind, port);
     // The ports first: a second central on one machine should fail on them before it touches any file.
@@ -46,7 +48,12 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     super::init::declare_roles(&config, &store).await?;
     let authority = Arc::new(keeping::authority(&config)?);
     let certificate = keeping::server_certificate(&config, &authority)?;
-    let journal = Journal::open(&keeping::audit_dir(&config), Limits { max_bytes: config.audit.max_waiting_bytes })?;
+    let journal = Journal::open(
+        &keeping::audit_dir(&config),
+        Limits {
+            max_bytes: config.audit.max_waiting_bytes,
+        },
+    )?;
     let shipper = Shipper::new(journal.clone(), Arc::new(StoredAudit(store.clone())))?;
     let access = Access::load(store.clone()).await?;
     let registry = Registry::load(store.clone()).await?;
@@ -71,7 +78,10 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             passwords.clone(),
             Arc::new(LoginLimits::new(Quota::ACCOUNT, Quota::SOURCE, clock.clone())),
             TokenIssuer::new(keys, settings, clock.clone()),
-            Lifetimes { refresh: config.auth.refresh_expiry, ..Lifetimes::default() },
+            Lifetimes {
+                refresh: config.auth.refresh_expiry,
+                ..Lifetimes::default()
+            },
             clock.clone(),
         ),
         access: access.clone(),
@@ -104,18 +114,37 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let shipping = tokio::spawn(shipper.run(async move {
         let _ = shipping_stops.await;
     }));
-    let upkeep = tokio::spawn(upkeep(Upkeep { access, registry, certificate, authority, config: config.certificate_files().is_none().then(|| config.server.names.clone()) }));
+    let upkeep = tokio::spawn(upkeep(Upkeep {
+        access,
+        registry,
+        certificate,
+        authority,
+        config: config
+            .certificate_files()
+            .is_none()
+            .then(|| config.server.names.clone()),
+    }));
     let (people_drain, agents_drain) = (Drain::new(), Drain::new());
     let agents_watch = agents_drain.watch();
-    let agents_task = tokio::spawn(listen::accept(agents_port, workers.clone(), agents_drain.watch(), {
-        let watch = agents_watch;
-        move |stream, _| agents.clone().serve(stream, watch.clone())
-    }));
+    let agents_task = tokio::spawn(listen::accept(
+        agents_port,
+        workers.clone(),
+        agents_drain.watch(),
+        {
+            let watch = agents_watch;
+            move |stream, _| agents.clone().serve(stream, watch.clone())
+        },
+    ));
     let people_watch = people_drain.watch();
-    let people_task = tokio::spawn(listen::accept(people_port, workers.clone(), people_drain.watch(), {
-        let watch = people_watch;
-        move |stream, peer: SocketAddr| people.clone().serve(stream, peer.ip(), watch.clone())
-    }));
+    let people_task = tokio::spawn(listen::accept(
+        people_port,
+        workers.clone(),
+        people_drain.watch(),
+        {
+            let watch = people_watch;
+            move |stream, peer: SocketAddr| people.clone().serve(stream, peer.ip(), watch.clone())
+        },
+    ));
     info!(people = %address(config.server.http_port), agents = %address(config.server.grpc_port), "central is ready");
 
     stop_signal().await?;
@@ -150,7 +179,13 @@ struct Upkeep {
 
 /// Takes over what changed elsewhere: users, roles, clusters, certificate files.
 async fn upkeep(upkeep: Upkeep) {
-    let Upkeep { access, registry, certificate, authority, config } = upkeep;
+    let Upkeep {
+        access,
+        registry,
+        certificate,
+        authority,
+        config,
+    } = upkeep;
     let mut rounds: u32 = 0;
     loop {
         tokio::time::sleep(REFRESH).await;

@@ -4,11 +4,10 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension, Json, Router,
-    extract::{DefaultBodyLimit, State},
+    extract::State,
     routing::{get, post, put},
 };
 use http::{Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use mk8s_net::{Body, problem::Problem};
 use serde::Serialize;
 use tower::ServiceExt as _;
@@ -42,9 +41,9 @@ impl Asker {
     pub(crate) fn person(&self) -> Result<&Person, Failure> {
         match &self.person {
             Some(Ok(person)) => Ok(person),
-            Some(Err(why)) => {
-                Err(Problem::new(StatusCode::UNAUTHORIZED, why.clone()).hint("run `mk8s login`").into())
-            }
+            Some(Err(why)) => Err(Problem::new(StatusCode::UNAUTHORIZED, why.clone())
+                .hint("run `mk8s login`")
+                .into()),
             None => Err(Problem::new(StatusCode::UNAUTHORIZED, "nobody is signed in").into()),
         }
     }
@@ -55,18 +54,25 @@ impl Asker {
         if people.access.is_admin(person.token.user_id) {
             return Ok(person);
         }
-        Err(Problem::new(StatusCode::FORBIDDEN, "only those with the role \"admin\" may do this").into())
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "only those with the role \"admin\" may do this",
+        )
+        .into())
     }
 }
 
 /// Answers one request.
 pub(crate) async fn call(
     people: Arc<People>,
-    request: Request<Incoming>,
+    request: Request<Body>,
     person: Option<Result<Person, NotAdmitted>>,
     source: IpAddr,
 ) -> Response<Body> {
-    let asker = Asker { person: person.map(|p| p.map_err(|why| why.to_string())), source };
+    let asker = Asker {
+        person: person.map(|p| p.map_err(|why| why.to_string())),
+        source,
+    };
     let router = Router::new()
         .route("/auth/login", post(login::login))
         .route("/auth/refresh", post(login::refresh))
@@ -82,7 +88,6 @@ pub(crate) async fn call(
         .route("/.well-known/jwks.json", get(jwks))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(256 * 1024))
         .layer(Extension(asker))
         .with_state(people);
     match router.oneshot(request.map(axum::body::Body::new)).await {
@@ -120,12 +125,18 @@ async fn clusters(
         ClusterLine {
             id: entry.id.to_string(),
             name: entry.name.to_string(),
-            status: if entry.is_connected() { "connected" } else { "disconnected" },
+            status: if entry.is_connected() {
+                "connected"
+            } else {
+                "disconnected"
+            },
             last_seen: known.last_seen.map(|at| format!("{at:.0}")),
             kubernetes_version: known.kubernetes_version,
         }
     });
-    Ok(Json(ClusterList { clusters: lines.collect() }))
+    Ok(Json(ClusterList {
+        clusters: lines.collect(),
+    }))
 }
 
 /// `GET /readyz`: whether requests can be decided on and written down.
@@ -137,12 +148,18 @@ async fn ready(State(people): State<Arc<People>>) -> Result<&'static str, Failur
 }
 
 async fn metrics(State(people): State<Arc<People>>) -> impl axum::response::IntoResponse {
-    ([(header::CONTENT_TYPE, mk8s_telemetry::OPENMETRICS_CONTENT_TYPE)], people.metrics.encode())
+    (
+        [(header::CONTENT_TYPE, mk8s_telemetry::OPENMETRICS_CONTENT_TYPE)],
+        people.metrics.encode(),
+    )
 }
 
 /// `GET /.well-known/jwks.json`: the public keys of our tokens (RFC 7517).
 async fn jwks(State(people): State<Arc<People>>) -> impl axum::response::IntoResponse {
-    ([(header::CONTENT_TYPE, "application/jwk-set+json")], people.jwks.to_string())
+    (
+        [(header::CONTENT_TYPE, "application/jwk-set+json")],
+        people.jwks.to_string(),
+    )
 }
 
 async fn not_found() -> Failure {

@@ -50,23 +50,44 @@ pub(super) async fn exec(
     body: Result<Json<Command>, JsonRejection>,
 ) -> Result<Json<Ran>, Failure> {
     let person = asker.person()?;
-    let Json(Command { command, timeout_seconds }) = body.map_err(unreadable)?;
+    let Json(Command {
+        command,
+        timeout_seconds,
+    }) = body.map_err(unreadable)?;
     if command.is_empty() || command.len() > MAX_ARGUMENTS {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, format!("give 1 to {MAX_ARGUMENTS} arguments")).into());
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("give 1 to {MAX_ARGUMENTS} arguments"),
+        )
+        .into());
     }
     let user = person.token.user_id;
     // One answer for "not there" and "not yours": nobody learns which clusters there are.
-    let entry =
-        people.registry.find(&id).filter(|entry| people.access.may_see(user, &entry.name)).ok_or_else(|| {
+    let entry = people
+        .registry
+        .find(&id)
+        .filter(|entry| people.access.may_see(user, &entry.name))
+        .ok_or_else(|| {
             let shown: String = id.chars().take(64).collect();
-            Problem::new(StatusCode::NOT_FOUND, format!("there is no cluster {shown:?} that you have a role on"))
-                .hint("GET /clusters lists yours")
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                format!("there is no cluster {shown:?} that you have a role on"),
+            )
+            .hint("GET /clusters lists yours")
         })?;
     let link = entry.link().ok_or_else(|| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("cluster {} is disconnected", entry.name)).retry_after(5)
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("cluster {} is disconnected", entry.name),
+        )
+        .retry_after(5)
     })?;
-    let policy = serde_json::to_string(&people.access.policy_of(user))
-        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "your roles can't be written down"))?;
+    let policy = serde_json::to_string(&people.access.policy_of(user)).map_err(|_| {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "your roles can't be written down",
+        )
+    })?;
     tracing::info!(user = person.identity.user(), cluster = %entry.name, command = ?command, "exec");
     let origin = http::Uri::builder()
         .scheme("https")
@@ -87,7 +108,11 @@ pub(super) async fn exec(
         .await
         .map_err(|status| problem(&status))?
         .into_inner();
-    Ok(Json(Ran { output: answer.output, exit_code: answer.exit_code, truncated: answer.truncated }))
+    Ok(Json(Ran {
+        output: answer.output,
+        exit_code: answer.exit_code,
+        truncated: answer.truncated,
+    }))
 }
 
 fn problem(status: &tonic::Status) -> Problem {

@@ -2,14 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Json, extract::{State, rejection::JsonRejection}};
+use axum::{
+    Extension, Json,
+    extract::{State, rejection::JsonRejection},
+};
 use http::StatusCode;
 use mk8s_authn::{LoginError, RefreshError, TokenPair};
 use mk8s_net::problem::Problem;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::people::{People, api::{Asker, Failure}};
+use crate::people::{
+    People,
+    api::{Asker, Failure},
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,10 +37,14 @@ pub(super) async fn login(
     body: Result<Json<Credentials>, JsonRejection>,
 ) -> Result<Json<TokenPair>, Failure> {
     let Json(Credentials { email, password }) = body.map_err(unreadable)?;
-    let pair = people.logins.login(&email, password, asker.source).await.map_err(|why| {
-        tracing::warn!(source = %asker.source, %why, "login refused");
-        login_problem(&why)
-    })?;
+    let pair = people
+        .logins
+        .login(&email, password, asker.source)
+        .await
+        .map_err(|why| {
+            tracing::warn!(source = %asker.source, %why, "login refused");
+            login_problem(&why)
+        })?;
     Ok(Json(pair))
 }
 
@@ -44,7 +54,10 @@ pub(super) async fn refresh(
     body: Result<Json<Refresh>, JsonRejection>,
 ) -> Result<Json<TokenPair>, Failure> {
     let Json(Refresh { refresh_token }) = body.map_err(unreadable)?;
-    let refreshed = people.logins.refresh(secrecy::ExposeSecret::expose_secret(&refresh_token)).await;
+    let refreshed = people
+        .logins
+        .refresh(secrecy::ExposeSecret::expose_secret(&refresh_token))
+        .await;
     let pair = refreshed.map_err(|why| refresh_problem(&why))?;
     // A reuse has just ended a session: this replica should know at once.
     Ok(Json(pair))
@@ -56,7 +69,11 @@ pub(super) async fn logout(
     body: Result<Json<Refresh>, JsonRejection>,
 ) -> Result<StatusCode, Failure> {
     let Json(Refresh { refresh_token }) = body.map_err(unreadable)?;
-    people.logins.logout(secrecy::ExposeSecret::expose_secret(&refresh_token)).await.map_err(|_| away())?;
+    people
+        .logins
+        .logout(secrecy::ExposeSecret::expose_secret(&refresh_token))
+        .await
+        .map_err(|_| away())?;
     people.refresh_access().await;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -82,15 +99,29 @@ pub(super) async fn whoami(
 ) -> Result<Json<WhoAmI>, Failure> {
     let person = asker.person()?;
     let user = person.token.user_id;
-    let clusters = people.registry.all().into_iter().filter(|entry| people.access.may_see(user, &entry.name));
+    let clusters = people
+        .registry
+        .all()
+        .into_iter()
+        .filter(|entry| people.access.may_see(user, &entry.name));
     Ok(Json(WhoAmI {
         email: person.identity.user().to_owned(),
-        roles: people.access.roles(user).iter().map(ToString::to_string).collect(),
+        roles: people
+            .access
+            .roles(user)
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         expires_at: format!("{:.0}", person.token.expires_at),
         clusters: clusters
             .map(|entry| ClusterPermissions {
                 name: entry.name.to_string(),
-                permissions: people.access.describe(user, &entry.name).iter().map(ToString::to_string).collect(),
+                permissions: people
+                    .access
+                    .describe(user, &entry.name)
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
             })
             .collect(),
     }))
@@ -112,16 +143,20 @@ pub(super) fn unreadable(why: JsonRejection) -> Failure {
 
 /// The database is away.
 pub(super) fn away() -> Failure {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway's database does not answer").retry_after(5).into()
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the gateway's database does not answer",
+    )
+    .retry_after(5)
+    .into()
 }
 
 fn login_problem(why: &LoginError) -> Problem {
     match why {
         LoginError::WrongCredentials => Problem::new(StatusCode::UNAUTHORIZED, why.to_string()),
         LoginError::Disabled => Problem::new(StatusCode::FORBIDDEN, why.to_string()),
-        LoginError::Limited { retry_after } => {
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, why.to_string()).retry_after(retry_after.as_secs().max(1))
-        }
+        LoginError::Limited { retry_after } => Problem::new(StatusCode::TOO_MANY_REQUESTS, why.to_string())
+            .retry_after(retry_after.as_secs().max(1)),
         LoginError::Busy | LoginError::Storage(_) => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, why.to_string()).retry_after(2)
         }

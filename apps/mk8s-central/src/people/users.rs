@@ -67,9 +67,14 @@ pub(super) async fn create(
     body: Result<Json<Create>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Created>), Failure> {
     asker.admin(&people)?;
-    let Json(Create { email, password, roles }) = body.map_err(unreadable)?;
-    let email: Email =
-        email.parse().map_err(|why: mk8s_authn::InvalidEmail| bad(why.to_string()))?;
+    let Json(Create {
+        email,
+        password,
+        roles,
+    }) = body.map_err(unreadable)?;
+    let email: Email = email
+        .parse()
+        .map_err(|why: mk8s_authn::InvalidEmail| bad(why.to_string()))?;
     // The name goes to clusters as it is: what can't be an identity there can't be an account here.
     mk8s_model::Identity::new(email.as_str(), [""; 0], mk8s_model::AuthMethod::Token)
         .map_err(|why| bad(why.to_string()))?;
@@ -83,10 +88,24 @@ pub(super) async fn create(
         PasswordError::Busy => Problem::new(StatusCode::SERVICE_UNAVAILABLE, why.to_string()).retry_after(2),
         why => Problem::new(StatusCode::BAD_REQUEST, why.to_string()),
     })?;
-    let new = NewUser { email: &email, password: &hash, roles: &roles };
-    let user = people.store.create_user(new, people.clock.now()).await.map_err(|e| store_problem(&e))?;
+    let new = NewUser {
+        email: &email,
+        password: &hash,
+        roles: &roles,
+    };
+    let user = people
+        .store
+        .create_user(new, people.clock.now())
+        .await
+        .map_err(|e| store_problem(&e))?;
     people.refresh_access().await;
-    Ok((StatusCode::CREATED, Json(Created { user, password: made.map(|p| p.expose_secret().to_owned()) })))
+    Ok((
+        StatusCode::CREATED,
+        Json(Created {
+            user,
+            password: made.map(|p| p.expose_secret().to_owned()),
+        }),
+    ))
 }
 
 /// `PUT /users/{id}/roles`
@@ -104,11 +123,17 @@ pub(super) async fn set_roles(
         && people.access.is_admin(id)
         && !people.access.has_other_admin(id)
     {
-        return Err(Problem::new(StatusCode::CONFLICT, "this is the last administrator")
-            .hint("give somebody else the role \"admin\" first")
-            .into());
+        return Err(
+            Problem::new(StatusCode::CONFLICT, "this is the last administrator")
+                .hint("give somebody else the role \"admin\" first")
+                .into(),
+        );
     }
-    let user = people.store.set_roles(id, &roles, people.clock.now()).await.map_err(|e| store_problem(&e))?;
+    let user = people
+        .store
+        .set_roles(id, &roles, people.clock.now())
+        .await
+        .map_err(|e| store_problem(&e))?;
     people.refresh_access().await;
     Ok(Json(user))
 }
@@ -129,9 +154,12 @@ fn bad(why: String) -> Failure {
 
 fn not_a_user(id: &str) -> Failure {
     let shown: String = id.chars().take(64).collect();
-    Problem::new(StatusCode::NOT_FOUND, format!("there is no user with the id {shown:?}"))
-        .hint("GET /users lists them")
-        .into()
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        format!("there is no user with the id {shown:?}"),
+    )
+    .hint("GET /users lists them")
+    .into()
 }
 
 fn store_problem(why: &StoreError) -> Problem {
@@ -140,7 +168,11 @@ fn store_problem(why: &StoreError) -> Problem {
         StoreError::Exists(_) => Problem::new(StatusCode::CONFLICT, why.to_string()),
         why => {
             tracing::error!(error = %why, "the database failed");
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway's database does not answer").retry_after(5)
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the gateway's database does not answer",
+            )
+            .retry_after(5)
         }
     }
 }

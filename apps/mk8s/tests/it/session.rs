@@ -124,6 +124,15 @@ fn a_token_that_is_due_but_good_bridges_an_outage() {
 }
 
 #[test]
+fn a_refusal_is_no_outage() {
+    let central = FakeCentral::start();
+    let sandbox = Sandbox::logged_in(&central);
+    central.state().refresh_status = Some(StatusCode::FORBIDDEN);
+    sandbox.age_session(3_000);
+    sandbox.run(&["credential"]).fails(1).says("no refresh today");
+}
+
+#[test]
 fn an_unreachable_central_is_one_line() {
     let (central, sandbox) = with_an_old_token();
     let url = central.url();

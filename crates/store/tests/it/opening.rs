@@ -83,6 +83,25 @@ async fn a_relative_path_is_taken() {
 }
 
 #[tokio::test]
+async fn all_that_start_at_once_start() {
+    for _ in 0..5 {
+        let directory = tempfile::tempdir().expect("a directory");
+        open_at_once(Database::Sqlite(directory.path().join("central.db"))).await;
+    }
+}
+
+/// As `init` and a first start may, or several replicas.
+pub(crate) async fn open_at_once(database: Database) {
+    let mut starting = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let database = database.clone();
+        starting.spawn(async move { Store::open(&database).await?.installation_id().await });
+    }
+    let ids = starting.join_all().await.into_iter().collect::<Result<Vec<_>, _>>().expect("opened");
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+}
+
+#[tokio::test]
 async fn a_missing_directory_is_named() {
     let directory = tempfile::tempdir().expect("a directory");
     let missing = directory.path().join("none");

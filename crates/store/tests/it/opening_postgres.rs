@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use mk8s_store::{Database, Store, StoreError};
 use mk8s_testkit::postgres::{PASSWORD, TestDatabase, USER};
 
-use crate::support::at;
+use crate::{opening::open_at_once, support::at};
 
 async fn open(url: &str) -> Result<Store, StoreError> {
     Store::open(&Database::parse("postgres", url)?).await
@@ -35,6 +35,12 @@ async fn a_server_that_is_away_is_named() {
     assert!(error.is_transient());
     let error = refuse("postgres://u:s3cret@no-such-host.invalid/mk8s").await;
     assert!(matches!(error, StoreError::Unreachable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn all_that_start_at_once_start() {
+    let database = TestDatabase::create().expect("PostgreSQL");
+    open_at_once(Database::parse("postgres", &database.url()).expect("a URL")).await;
 }
 
 #[tokio::test]
