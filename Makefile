@@ -33,8 +33,8 @@ lint: ## what the compilers and linters say
 deny: ## licences, advisories and banned crates
 	cargo deny check
 
-bench: ## what it costs, beside haproxy and the API server itself
-	@bench/run.sh
+bench: ## what it costs, beside haproxy and the API server itself (BENCH_ARGS=--help)
+	@bench/run.sh $(BENCH_ARGS)
 
 fuzz: ## hostile bytes for a minute each (FUZZ_SECONDS=60)
 	@tools/fuzz.sh

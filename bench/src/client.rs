@@ -23,7 +23,9 @@ pub(crate) struct Target {
 
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Target").field("base", &self.base).finish_non_exhaustive()
+        f.debug_struct("Target")
+            .field("base", &self.base)
+            .finish_non_exhaustive()
     }
 }
 
@@ -31,7 +33,12 @@ impl Target {
     /// An HTTPS server whose certificate is of one of these authorities (PEM).
     pub(crate) fn new(address: SocketAddr, authorities: &[u8]) -> anyhow::Result<Self> {
         let tls = mk8s_tls::client::config(&Roots::Pem(authorities.to_vec()), None, &[b"h2"])?;
-        Ok(Self { address, tls, base: format!("https://{address}"), authorization: None })
+        Ok(Self {
+            address,
+            tls,
+            base: format!("https://{address}"),
+            authorization: None,
+        })
     }
 
     /// The same, below a path.
@@ -50,7 +57,9 @@ impl Target {
 
     /// A new connection.
     pub(crate) async fn connect(&self) -> anyhow::Result<Connection> {
-        let stream = TcpStream::connect(self.address).await.with_context(|| format!("can't reach {}", self.base))?;
+        let stream = TcpStream::connect(self.address)
+            .await
+            .with_context(|| format!("can't reach {}", self.base))?;
         stream.set_nodelay(true)?;
         let name = ServerName::from(self.address.ip());
         let stream = TlsConnector::from(self.tls.clone()).connect(name, stream).await?;
@@ -65,7 +74,10 @@ impl Target {
             .handshake(TokioIo::new(stream))
             .await?;
         tokio::spawn(connection);
-        Ok(Connection { sender, target: self.clone() })
+        Ok(Connection {
+            sender,
+            target: self.clone(),
+        })
     }
 }
 
@@ -99,9 +111,15 @@ impl Connection {
     }
 
     /// Sends JSON, and reads JSON.
-    pub(crate) async fn post(&mut self, path: &str, body: &serde_json::Value) -> anyhow::Result<serde_json::Value> {
+    pub(crate) async fn post(
+        &mut self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> anyhow::Result<serde_json::Value> {
         let mut request = self.request(Method::POST, path, body.to_string().into())?;
-        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let answer = self.send(request).await?.into_body().collect().await?.to_bytes();
         Ok(serde_json::from_slice(&answer)?)
     }
@@ -112,7 +130,10 @@ impl Connection {
             .uri(format!("{}{path}", self.target.base))
             .header(header::ACCEPT, "application/json")
             .header(header::ACCEPT_ENCODING, "gzip")
-            .header(header::USER_AGENT, "kubectl/v1.36.3 (linux/amd64) kubernetes/0123456");
+            .header(
+                header::USER_AGENT,
+                "kubectl/v1.36.3 (linux/amd64) kubernetes/0123456",
+            );
         if let Some(authorization) = &self.target.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
@@ -121,7 +142,11 @@ impl Connection {
 
     async fn send(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<Response<Incoming>> {
         let uri = request.uri().clone();
-        let response = self.sender.send_request(request).await.with_context(|| format!("{uri}"))?;
+        let response = self
+            .sender
+            .send_request(request)
+            .await
+            .with_context(|| format!("{uri}"))?;
         let status = response.status();
         if !status.is_success() {
             let said = response.into_body().collect().await?.to_bytes();

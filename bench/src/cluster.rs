@@ -59,21 +59,40 @@ impl Cluster {
         let arguments = ["up", "--name", NAME, "--dir", path];
         let mut process = Process::start("devcluster", devcluster, &arguments, dir.join("devcluster.log"))?;
         process.until_says("state.json\n", START_TIMEOUT).await?;
-        let state = std::fs::read_to_string(base.join(NAME).join("state.json")).context("devcluster's state.json")?;
+        let state =
+            std::fs::read_to_string(base.join(NAME).join("state.json")).context("devcluster's state.json")?;
         let state: State = serde_json::from_str(&state).context("devcluster's state.json")?;
-        let api_server = state.processes.iter().find(|p| p.name == "kube-apiserver").context("no kube-apiserver")?.pid;
+        let api_server = state
+            .processes
+            .iter()
+            .find(|p| p.name == "kube-apiserver")
+            .context("no kube-apiserver")?
+            .pid;
 
-        let kubectl = |arguments: &[&str], input: Option<&Path>| kubectl(devcluster, &state.kubeconfig, arguments, input);
+        let kubectl = |arguments: &[&str], input: Option<&Path>| {
+            kubectl(devcluster, &state.kubeconfig, arguments, input)
+        };
         let rbac = workspace_file(AGENT_RBAC)?;
         kubectl(&["apply", "--server-side", "--filename", "-"], Some(&rbac))?;
         let objects = dir.join("objects.json");
         std::fs::write(&objects, objects_json())?;
         kubectl(&["apply", "--server-side", "--filename", "-"], Some(&objects))?;
         let token = |account: &str| {
-            let arguments = ["--namespace", "mk8s-system", "create", "token", account, "--duration", "1h"];
+            let arguments = [
+                "--namespace",
+                "mk8s-system",
+                "create",
+                "token",
+                account,
+                "--duration",
+                "1h",
+            ];
             kubectl(&arguments, None).map(|token| token.trim().to_owned())
         };
-        let address = state.server.strip_prefix("https://").context("the server's URL is not https")?;
+        let address = state
+            .server
+            .strip_prefix("https://")
+            .context("the server's URL is not https")?;
         Ok(Self {
             api: Api {
                 address: address.parse()?,
@@ -110,7 +129,12 @@ fn objects_json() -> String {
     .to_string()
 }
 
-fn kubectl(devcluster: &Path, kubeconfig: &Path, arguments: &[&str], input: Option<&Path>) -> anyhow::Result<String> {
+fn kubectl(
+    devcluster: &Path,
+    kubeconfig: &Path,
+    arguments: &[&str],
+    input: Option<&Path>,
+) -> anyhow::Result<String> {
     let input = match input {
         Some(path) => Stdio::from(std::fs::File::open(path).with_context(|| format!("{}", path.display()))?),
         None => Stdio::null(),
@@ -123,13 +147,19 @@ fn kubectl(devcluster: &Path, kubeconfig: &Path, arguments: &[&str], input: Opti
         .output()
         .with_context(|| format!("can't run {}", devcluster.display()))?;
     if !output.status.success() {
-        bail!("kubectl {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "kubectl {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(String::from_utf8(output.stdout)?)
 }
 
 /// A file of this repository, from its root or from below.
 pub(crate) fn workspace_file(name: &str) -> anyhow::Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("bench/ has no parent")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("bench/ has no parent")?;
     Ok(root.join(name))
 }

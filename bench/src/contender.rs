@@ -33,14 +33,24 @@ impl Contender {
 
     /// Waits until what the requests left behind is done, too: the audit journal must be in the database.
     pub(crate) async fn settle(&self) -> anyhow::Result<()> {
-        let Some(journal) = &self.backlog else { return Ok(()) };
+        let Some(journal) = &self.backlog else {
+            return Ok(());
+        };
         for _ in 0..200 {
             let mut waiting = 0;
             for file in std::fs::read_dir(journal)? {
                 let file = file?;
-                let is_segment = file.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit);
+                let is_segment = file
+                    .file_name()
+                    .as_encoded_bytes()
+                    .first()
+                    .is_some_and(u8::is_ascii_digit);
                 // It may have been shipped between the two calls.
-                waiting += if is_segment { file.metadata().map_or(0, |m| m.len()) } else { 0 };
+                waiting += if is_segment {
+                    file.metadata().map_or(0, |m| m.len())
+                } else {
+                    0
+                };
             }
             if waiting == 0 {
                 // Shipped, and about to say so.
@@ -49,11 +59,16 @@ impl Contender {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        anyhow::bail!("{}: the audit journal is not shipped within ten seconds", self.name)
+        anyhow::bail!(
+            "{}: the audit journal is not shipped within ten seconds",
+            self.name
+        )
     }
 }
 
 /// A port of 127.0.0.1 that nobody listens on now.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?
+        .local_addr()?
+        .port())
 }

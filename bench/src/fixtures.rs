@@ -21,8 +21,14 @@ pub(crate) const VERSION: &[u8] =
 pub(crate) const HEADERS: [(&str, &str); 4] = [
     ("audit-id", "0b6c2d0e-6a2e-4b0e-8f5a-4d1f5f1c9a77"),
     ("cache-control", "no-cache, private"),
-    ("x-kubernetes-pf-flowschema-uid", "3f1f8a0c-3c7b-4c87-9d0e-6f0b8c0e5a11"),
-    ("x-kubernetes-pf-prioritylevel-uid", "9d2b7d52-0f5e-4f3a-8a84-52f0b1a6f3c2"),
+    (
+        "x-kubernetes-pf-flowschema-uid",
+        "3f1f8a0c-3c7b-4c87-9d0e-6f0b8c0e5a11",
+    ),
+    (
+        "x-kubernetes-pf-prioritylevel-uid",
+        "9d2b7d52-0f5e-4f3a-8a84-52f0b1a6f3c2",
+    ),
 ];
 
 /// The ConfigMap.
@@ -60,7 +66,11 @@ fn pod(number: u32) -> String {
         number % 50
     );
     for variable in 0..24 {
-        let _ = write!(text, r#"{{"name":"SETTING_{variable}","value":"{:08x}"}},"#, number.wrapping_mul(2_654_435_761) >> (variable % 8));
+        let _ = write!(
+            text,
+            r#"{{"name":"SETTING_{variable}","value":"{:08x}"}},"#,
+            number.wrapping_mul(2_654_435_761) >> (variable % 8)
+        );
     }
     text.push_str(r#"{"name":"LAST","value":"1"}]}]},"status":{"phase":"Running","qosClass":"BestEffort"}}"#);
     text

@@ -59,30 +59,42 @@ impl Gateway {
         gateway.authorities = gateway.command(&["ca"], "")?.into_bytes();
         gateway.write("ca.pem", &String::from_utf8(gateway.authorities.clone())?)?;
         let join_token = gateway.command(&["agent-token", "create", "--cluster", CLUSTER], "")?;
-        gateway.write("agent.yaml", &json!({
-            "central": {"url": format!("https://127.0.0.1:{agents}"), "token": join_token.trim()},
-            "cluster": {"name": CLUSTER},
-            "tls": {"ca_file": gateway.dir.join("ca.pem")},
-            "state_dir": gateway.dir.join("agent"),
-            "kubernetes": {"kubeconfig": gateway.dir.join("kubeconfig")},
-        }))?;
+        gateway.write(
+            "agent.yaml",
+            &json!({
+                "central": {"url": format!("https://127.0.0.1:{agents}"), "token": join_token.trim()},
+                "cluster": {"name": CLUSTER},
+                "tls": {"ca_file": gateway.dir.join("ca.pem")},
+                "state_dir": gateway.dir.join("agent"),
+                "kubernetes": {"kubeconfig": gateway.dir.join("kubeconfig")},
+            }),
+        )?;
         gateway.write("api.pem", &String::from_utf8(api.authorities.clone())?)?;
-        gateway.write("kubeconfig", &json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "c",
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "agent"}}],
-            "clusters": [{"name": "c", "cluster": {
-                "server": format!("https://{}", api.address),
-                "certificate-authority": gateway.dir.join("api.pem"),
-            }}],
-            "users": [{"name": "agent", "user": {"token": api.agent_token}}],
-        }))?;
+        gateway.write(
+            "kubeconfig",
+            &json!({
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "c",
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "agent"}}],
+                "clusters": [{"name": "c", "cluster": {
+                    "server": format!("https://{}", api.address),
+                    "certificate-authority": gateway.dir.join("api.pem"),
+                }}],
+                "users": [{"name": "agent", "user": {"token": api.agent_token}}],
+            }),
+        )?;
 
         let _central = gateway.start_central().await?;
         let administrator = gateway.sign_in(ADMINISTRATOR).await?;
         let person = json!({"email": PERSON, "password": PASSWORD, "roles": ["viewer"]});
-        gateway.target()?.with_token(&administrator)?.connect().await?.post("/users", &person).await?;
+        gateway
+            .target()?
+            .with_token(&administrator)?
+            .connect()
+            .await?
+            .post("/users", &person)
+            .await?;
         gateway.token = gateway.sign_in(PERSON).await?;
         Ok(gateway)
     }
@@ -96,9 +108,15 @@ impl Gateway {
     pub(crate) async fn start(&self) -> anyhow::Result<Contender> {
         let central = self.start_central().await?;
         let configuration = self.dir.join("agent.yaml");
-        let arguments = ["--config", configuration.to_str().context("the path is not UTF-8")?];
+        let arguments = [
+            "--config",
+            configuration.to_str().context("the path is not UTF-8")?,
+        ];
         let agent = Process::start("agent", &self.agent, &arguments, self.dir.join("agent.log"))?;
-        let target = self.target()?.below(&format!("/k8s/clusters/{CLUSTER}")).with_token(&self.token)?;
+        let target = self
+            .target()?
+            .below(&format!("/k8s/clusters/{CLUSTER}"))
+            .with_token(&self.token)?;
         let contender = Contender {
             name: "gateway",
             target,
@@ -118,7 +136,11 @@ impl Gateway {
 
     async fn start_central(&self) -> anyhow::Result<Process> {
         let configuration = self.dir.join("central.yaml");
-        let arguments = ["serve", "--config", configuration.to_str().context("the path is not UTF-8")?];
+        let arguments = [
+            "serve",
+            "--config",
+            configuration.to_str().context("the path is not UTF-8")?,
+        ];
         let mut central = Process::start("central", &self.central, &arguments, self.dir.join("central.log"))?;
         central.until_says("central is ready", START_TIMEOUT).await?;
         Ok(central)
@@ -126,8 +148,16 @@ impl Gateway {
 
     async fn sign_in(&self, email: &str) -> anyhow::Result<String> {
         let credentials = json!({"email": email, "password": PASSWORD});
-        let answer = self.target()?.connect().await?.post("/auth/login", &credentials).await?;
-        Ok(answer["token"].as_str().context("the login's answer has no token")?.to_owned())
+        let answer = self
+            .target()?
+            .connect()
+            .await?
+            .post("/auth/login", &credentials)
+            .await?;
+        Ok(answer["token"]
+            .as_str()
+            .context("the login's answer has no token")?
+            .to_owned())
     }
 
     fn target(&self) -> anyhow::Result<Target> {
@@ -150,11 +180,24 @@ impl Gateway {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| format!("can't run {}; build it first (make bench does)", self.central.display()))?;
-        child.stdin.take().context("no input")?.write_all(input.as_bytes())?;
+            .with_context(|| {
+                format!(
+                    "can't run {}; build it first (make bench does)",
+                    self.central.display()
+                )
+            })?;
+        child
+            .stdin
+            .take()
+            .context("no input")?
+            .write_all(input.as_bytes())?;
         let output = child.wait_with_output()?;
         if !output.status.success() {
-            bail!("mk8s-central {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+            bail!(
+                "mk8s-central {}: {}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
         }
         Ok(String::from_utf8(output.stdout)?)
     }

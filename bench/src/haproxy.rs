@@ -29,25 +29,48 @@ pub(crate) struct Haproxy {
 
 impl Haproxy {
     /// Writes the configuration. `certificate` is for 127.0.0.1, signed by `authorities`.
-    pub(crate) fn prepare(dir: PathBuf, api: &Api, certificate: &Issued, authorities: &[u8]) -> anyhow::Result<Self> {
+    pub(crate) fn prepare(
+        dir: PathBuf,
+        api: &Api,
+        certificate: &Issued,
+        authorities: &[u8],
+    ) -> anyhow::Result<Self> {
         fs::create_dir_all(&dir)?;
         let port = free_port()?;
         let pem = format!("{}{}", certificate.chain.pem(), certificate.key.pem().as_str());
         fs::write(dir.join("server.pem"), pem)?;
         fs::write(dir.join("api.pem"), &api.authorities)?;
         fs::write(dir.join("haproxy.cfg"), configuration(&dir, port, api))?;
-        Ok(Self { dir, port, authorities: authorities.to_owned() })
+        Ok(Self {
+            dir,
+            port,
+            authorities: authorities.to_owned(),
+        })
     }
 
     /// Starts it, and waits until it answers.
     pub(crate) async fn start(&self, token: &str) -> anyhow::Result<Contender> {
         let configuration = self.dir.join("haproxy.cfg");
-        let arguments = ["-db", "-f", configuration.to_str().context("the path is not UTF-8")?];
-        let process = Process::start("haproxy", Path::new(PROGRAM), &arguments, self.dir.join("haproxy.log"))?;
+        let arguments = [
+            "-db",
+            "-f",
+            configuration.to_str().context("the path is not UTF-8")?,
+        ];
+        let process = Process::start(
+            "haproxy",
+            Path::new(PROGRAM),
+            &arguments,
+            self.dir.join("haproxy.log"),
+        )?;
         let target = Target::new(([127, 0, 0, 1], self.port).into(), &self.authorities)?.with_token(token)?;
         for _ in 0..100 {
             if target.connect().await.is_ok() {
-                return Ok(Contender { name: "haproxy", target, processes: vec![process], backlog: None });
+                return Ok(Contender {
+                    name: "haproxy",
+                    target,
+                    processes: vec![process],
+                    backlog: None,
+                });
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

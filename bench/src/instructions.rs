@@ -14,7 +14,9 @@ const EVENT: &str = "instructions:u";
 
 /// Whether this machine counts them; if not, why.
 pub(crate) fn available() -> Result<(), String> {
-    let output = Command::new("perf").args(["stat", "-x,", "-e", EVENT, "--", "true"]).output();
+    let output = Command::new("perf")
+        .args(["stat", "-x,", "-e", EVENT, "--", "true"])
+        .output();
     let output = output.map_err(|_| "perf is not installed (Debian: linux-perf)".to_owned())?;
     match counted(&String::from_utf8_lossy(&output.stderr)) {
         Some(_) => Ok(()),
@@ -44,7 +46,10 @@ impl Counter {
 
     /// Ends it. Returns what it counted.
     pub(crate) fn finish(self) -> anyhow::Result<u64> {
-        let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).context("no process id")?;
+        let pid = i32::try_from(self.0.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("no process id")?;
         kill_process(pid, Signal::INT)?;
         let said = String::from_utf8(self.0.wait_with_output()?.stderr)?;
         match counted(&said) {
@@ -56,7 +61,13 @@ impl Counter {
 
 /// The count in what `perf stat -x,` wrote.
 fn counted(output: &str) -> Option<u64> {
-    output.lines().find(|line| line.contains(EVENT))?.split(',').next()?.parse().ok()
+    output
+        .lines()
+        .find(|line| line.contains(EVENT))?
+        .split(',')
+        .next()?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -65,7 +76,10 @@ mod tests {
 
     #[test]
     fn a_count_is_told_from_none() {
-        assert_eq!(counted("127390,,instructions:u,1181150,100.00,,\n"), Some(127_390));
+        assert_eq!(
+            counted("127390,,instructions:u,1181150,100.00,,\n"),
+            Some(127_390)
+        );
         assert_eq!(counted("<not supported>,,instructions:u,0,100.00,,\n"), None);
         assert_eq!(counted(""), None);
     }

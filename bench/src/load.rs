@@ -38,9 +38,17 @@ pub(crate) struct Timing {
 impl Timing {
     /// The time within which this share of the requests was answered.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an index")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "an index"
+        )]
         let index = (self.each.len() as f64 * share) as usize;
-        self.each.get(index.min(self.each.len().saturating_sub(1))).copied().unwrap_or_default()
+        self.each
+            .get(index.min(self.each.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or_default()
     }
 
     /// How many were answered in a second.
@@ -79,14 +87,24 @@ pub(crate) async fn run(connections: &[Connection], load: &Load) -> anyhow::Resu
     Ok(Timing { all, each })
 }
 
-async fn ask(mut connection: Connection, load: Load, left: Arc<AtomicUsize>) -> anyhow::Result<Vec<Duration>> {
+async fn ask(
+    mut connection: Connection,
+    load: Load,
+    left: Arc<AtomicUsize>,
+) -> anyhow::Result<Vec<Duration>> {
     let mut timed = Vec::with_capacity(load.requests / load.connections / load.streams + 1);
-    while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+    while left
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+        .is_ok()
+    {
         let started = Instant::now();
         let length = connection.fetch(load.path).await?;
         timed.push(started.elapsed());
         if load.bytes.is_some_and(|bytes| bytes != length) {
-            bail!("an answer of {length} bytes came where {:?} were expected", load.bytes);
+            bail!(
+                "an answer of {length} bytes came where {:?} were expected",
+                load.bytes
+            );
         }
     }
     Ok(timed)
@@ -117,5 +135,8 @@ pub(crate) async fn watch(
         }
         connections.push(connection);
     }
-    Ok(Watches { _answers: answers, _connections: connections })
+    Ok(Watches {
+        _answers: answers,
+        _connections: connections,
+    })
 }

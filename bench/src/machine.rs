@@ -20,7 +20,9 @@ impl Machine {
     /// This one, now.
     pub(crate) fn here(central: &Path, haproxy: &Path) -> Self {
         let processor = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let processor = processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+        let processor = processor
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Self {
             date: jiff::Timestamp::now().strftime("%F %H:%M UTC").to_string(),
@@ -35,8 +37,15 @@ impl Machine {
 
 /// The second or third word of what a program says about itself, whichever is its version.
 fn version(program: &Path, flag: &str) -> String {
-    let output = Command::new(program).arg(flag).output().map(|output| output.stdout).unwrap_or_default();
+    let output = Command::new(program)
+        .arg(flag)
+        .output()
+        .map(|output| output.stdout)
+        .unwrap_or_default();
     let text = String::from_utf8_lossy(&output);
     let mut words = text.split_ascii_whitespace().skip(1);
-    words.find(|word| word.starts_with(|c: char| c.is_ascii_digit())).unwrap_or("unknown").to_owned()
+    words
+        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+        .unwrap_or("unknown")
+        .to_owned()
 }

@@ -43,7 +43,11 @@ pub(crate) fn plans(is_quick: bool) -> [Plan; 3] {
     [
         small("519-byte object, 16 connections × 1", 16, 1, 2.0),
         small("519-byte object, 4 connections × 16", 4, 16, 2.5),
-        Plan { name: "1.7 MB list, 4 connections × 1", load: list, target: Some(1.5) },
+        Plan {
+            name: "1.7 MB list, 4 connections × 1",
+            load: list,
+            target: Some(1.5),
+        },
     ]
 }
 
@@ -72,13 +76,24 @@ struct Samples {
 impl Rounds {
     /// No round yet.
     pub(crate) fn new(plan: Plan, contenders: &[Contender]) -> Self {
-        let by_contender = contenders.iter().map(|c| Samples { name: c.name, ..Samples::default() }).collect();
+        let by_contender = contenders
+            .iter()
+            .map(|c| Samples {
+                name: c.name,
+                ..Samples::default()
+            })
+            .collect();
         Self { plan, by_contender }
     }
 
     /// Lets each contender have its turn, beginning with another one each time. The first round of all is for warming up
     /// and isn't counted.
-    pub(crate) async fn go(&mut self, round: usize, contenders: &[Contender], meter: Option<Meter<'_>>) -> anyhow::Result<()> {
+    pub(crate) async fn go(
+        &mut self,
+        round: usize,
+        contenders: &[Contender],
+        meter: Option<Meter<'_>>,
+    ) -> anyhow::Result<()> {
         for turn in 0..contenders.len() {
             let index = (turn + round) % contenders.len();
             let contender = &contenders[index];
@@ -104,7 +119,9 @@ impl Rounds {
             }
             samples.cpu.push(all);
             if let (Some(before), Some(meter)) = (metered, meter) {
-                samples.metered.push(micros(meter()?.saturating_sub(before)) / requests);
+                samples
+                    .metered
+                    .push(micros(meter()?.saturating_sub(before)) / requests);
             }
         }
         Ok(())
@@ -130,12 +147,21 @@ impl Rounds {
 
     /// What a meter read for each request, by contender.
     pub(crate) fn metered(&self) -> BTreeMap<&'static str, f64> {
-        self.by_contender.iter().filter_map(|s| Some((s.name, median(s.metered.clone())?))).collect()
+        self.by_contender
+            .iter()
+            .filter_map(|s| Some((s.name, median(s.metered.clone())?)))
+            .collect()
     }
 
     /// The medians.
     pub(crate) fn result(self) -> Scenario {
-        let cpu = |name| self.by_contender.iter().find(|s| s.name == name).map(|s| &s.cpu[..]).unwrap_or_default();
+        let cpu = |name| {
+            self.by_contender
+                .iter()
+                .find(|s| s.name == name)
+                .map(|s| &s.cpu[..])
+                .unwrap_or_default()
+        };
         let ratio = Ratio::of(cpu("gateway"), cpu("haproxy"));
         let Plan { name, load, target } = self.plan;
         Scenario {
@@ -159,7 +185,10 @@ impl Samples {
 
     fn result(self) -> Way {
         let has_processes = !self.by_process.is_empty();
-        let by_process = self.by_process.into_iter().filter_map(|(name, values)| Some((name, median(values)?)));
+        let by_process = self
+            .by_process
+            .into_iter()
+            .filter_map(|(name, values)| Some((name, median(values)?)));
         Way {
             name: self.name,
             cpu_per_request: median(self.cpu).filter(|_| has_processes),
@@ -178,7 +207,13 @@ pub(crate) const WATCHES: usize = 1_000;
 /// What a contender's processes have just started with, and what each of [`WATCHES`] idle watches adds.
 /// Memory only ever grows to what was needed most, so that a contender must be started for this alone.
 pub(crate) async fn memory(contender: &Contender, per_connection: usize) -> anyhow::Result<Vec<(f64, f64)>> {
-    let resident = || contender.processes.iter().map(|p| p.resident().map(kib)).collect::<anyhow::Result<Vec<f64>>>();
+    let resident = || {
+        contender
+            .processes
+            .iter()
+            .map(|p| p.resident().map(kib))
+            .collect::<anyhow::Result<Vec<f64>>>()
+    };
     tokio::time::sleep(std::time::Duration::from_millis(700)).await;
     let idle = resident()?;
     warm_up(&contender.target).await?;
@@ -191,12 +226,21 @@ pub(crate) async fn memory(contender: &Contender, per_connection: usize) -> anyh
     drop(watches);
     #[expect(clippy::cast_precision_loss, reason = "a count")]
     let each = |(before, during): (f64, f64)| (during - before).max(0.0) / WATCHES as f64;
-    Ok(idle.into_iter().zip(before.into_iter().zip(during).map(each)).collect())
+    Ok(idle
+        .into_iter()
+        .zip(before.into_iter().zip(during).map(each))
+        .collect())
 }
 
 /// Brings in code and tables that every kind of request needs, which is nothing that a watch should be charged for.
 async fn warm_up(target: &Target) -> anyhow::Result<()> {
-    let load = Load { path: fixtures::SMALL_PATH, bytes: None, connections: 4, streams: 2, requests: 400 };
+    let load = Load {
+        path: fixtures::SMALL_PATH,
+        bytes: None,
+        connections: 4,
+        streams: 2,
+        requests: 400,
+    };
     let connections = load::connect(target, &load).await?;
     load::run(&connections, &load).await?;
     load::watch(target, fixtures::WATCH_PATH, 4, 2).await?;

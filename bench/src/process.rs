@@ -26,7 +26,12 @@ pub(crate) type Bytes = u64;
 
 impl Process {
     /// Starts it, with what it says in `{log}`.
-    pub(crate) fn start(name: &'static str, program: &Path, arguments: &[&str], log: PathBuf) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        name: &'static str,
+        program: &Path,
+        arguments: &[&str],
+        log: PathBuf,
+    ) -> anyhow::Result<Self> {
         let output = File::create(&log).with_context(|| format!("can't write {}", log.display()))?;
         // It must not outlive us, whatever happens to us.
         let child = Command::new("setpriv")
@@ -78,7 +83,10 @@ impl Process {
     pub(crate) fn resident(&self) -> anyhow::Result<Bytes> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()))
             .with_context(|| format!("{} is gone", self.name))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .context("no VmRSS")?;
         let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
         Ok(kib * 1024)
     }
@@ -86,7 +94,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let Some(pid) = i32::try_from(self.id()).ok().and_then(Pid::from_raw) else { return };
+        let Some(pid) = i32::try_from(self.id()).ok().and_then(Pid::from_raw) else {
+            return;
+        };
         // An error means that it is gone already.
         let _ = kill_process(pid, Signal::TERM);
         let started = Instant::now();

@@ -58,10 +58,23 @@ pub(crate) struct Ratio {
 impl Ratio {
     /// Of what two contenders cost in each round.
     pub(crate) fn of(ours: &[f64], theirs: &[f64]) -> Option<Self> {
-        let mut ratios: Vec<f64> = ours.iter().zip(theirs).map(|(a, b)| a / b).filter(|r| r.is_finite()).collect();
+        let mut ratios: Vec<f64> = ours
+            .iter()
+            .zip(theirs)
+            .map(|(a, b)| a / b)
+            .filter(|r| r.is_finite())
+            .collect();
         ratios.sort_unstable_by(f64::total_cmp);
-        let at = |numerator: usize| ratios.get((ratios.len().checked_sub(1)?) * numerator / 4).copied();
-        Some(Self { median: median(ratios.clone())?, low: at(1)?, high: at(3)? })
+        let at = |numerator: usize| {
+            ratios
+                .get((ratios.len().checked_sub(1)?) * numerator / 4)
+                .copied()
+        };
+        Some(Self {
+            median: median(ratios.clone())?,
+            low: at(1)?,
+            high: at(3)?,
+        })
     }
 }
 
@@ -111,7 +124,10 @@ mod tests {
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
         assert_eq!(median(Vec::new()), None);
         let ratio = Ratio::of(&[2.0, 4.0, 6.0, 8.0, 10.0], &[2.0; 5]).expect("ratios");
-        assert!((ratio.low, ratio.median, ratio.high) == (2.0, 3.0, 4.0), "{ratio:?}");
+        assert!(
+            (ratio.low, ratio.median, ratio.high) == (2.0, 3.0, 4.0),
+            "{ratio:?}"
+        );
         assert!(Ratio::of(&[1.0], &[0.0]).is_none(), "nothing to compare with");
     }
 }

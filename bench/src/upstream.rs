@@ -55,7 +55,9 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let (tls, answers) = (tls.clone(), answers.clone());
         async move {
             answers.connections.fetch_add(1, Ordering::Relaxed);
-            let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await else { return };
+            let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await else {
+                return;
+            };
             let service = service_fn(move |request| {
                 let response = answers.to(&request);
                 async move { Ok::<_, Infallible>(response) }
@@ -89,10 +91,16 @@ impl Answers {
     }
 
     fn to(&self, request: &Request<Incoming>) -> Response<Answer> {
-        let watches = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "watch=1"));
+        let watches = request
+            .uri()
+            .query()
+            .is_some_and(|query| query.split('&').any(|pair| pair == "watch=1"));
         let body = match request.uri().path() {
             fixtures::SMALL_PATH => Answer::whole(self.small.clone()),
-            fixtures::LIST_PATH if watches => Answer { data: Some(self.event.clone()), goes_on: true },
+            fixtures::LIST_PATH if watches => Answer {
+                data: Some(self.event.clone()),
+                goes_on: true,
+            },
             fixtures::LIST_PATH => Answer::whole(self.list.clone()),
             fixtures::VERSION_PATH => Answer::whole(Bytes::from_static(fixtures::VERSION)),
             CONNECTIONS_PATH => Answer::whole(self.connections.load(Ordering::Relaxed).to_string().into()),
@@ -121,7 +129,10 @@ struct Answer {
 
 impl Answer {
     fn whole(data: Bytes) -> Self {
-        Self { data: Some(data), goes_on: false }
+        Self {
+            data: Some(data),
+            goes_on: false,
+        }
     }
 }
 
@@ -129,7 +140,10 @@ impl Body for Answer {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.data.take() {
             Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
             // Nobody wakes it: the stream ends when the other side resets it.

@@ -27,7 +27,7 @@ use rand::RngCore;
 use tokio::{net::TcpListener, sync::watch};
 use tonic::Status as GrpcStatus;
 
-use crate::{door::LogOnly, kubectl_args};
+use crate::{collaborators::LogOnly, kubectl_args};
 
 /// The longest output kept, in bytes.
 const MAX_OUTPUT: usize = 4 * 1024 * 1024;

@@ -12,22 +12,21 @@ use std::{
 
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use mk8s_model::{
-    AuditClose, AuditId, AuditOpen, AuthMethod, ClusterName, Decision, Grant, Identity, KubeRequest,
-};
+use mk8s_model::{AuditId, AuthMethod, ClusterName, Identity};
 use mk8s_net::{Body, status::Status};
 use mk8s_proxy::{
-    AuditLog, AuditUnavailable, Authorizer, Caller, Clusters, Direct, Inbound, Proxy, Unroutable, Upgrade,
-    Upstream,
+    Caller, Direct, Inbound, Proxy, Upgrade, Upstream,
     rewrite::{AUDIT_ID, IMPERSONATE_GROUP, IMPERSONATE_USER, KUBERNETES_AUTHORITY},
 };
 use mk8s_tunnel::{
     CONTROL_AUTHORITY, HEALTH_PATH, grpc, proto::command_service_server::CommandServiceServer,
 };
-use tokio::sync::watch;
 use tracing::debug;
 
-use crate::command::Commands;
+use crate::{
+    collaborators::{CentralDecided, LogOnly, OnlyCluster},
+    command::Commands,
+};
 
 /// Serves one tunnel's requests. Cheap to clone.
 #[derive(Clone)]
@@ -131,49 +130,4 @@ fn named(headers: &mut HeaderMap) -> Result<Identity, Status> {
     headers.remove(&IMPERSONATE_GROUP);
     Identity::new(&user, groups, AuthMethod::Peer)
         .map_err(|why| Status::forbidden(format!("the agent refuses: {why}")))
-}
-
-/// The one cluster there is.
-pub(crate) struct OnlyCluster(pub(crate) Upstream);
-
-impl Clusters for OnlyCluster {
-    fn upstream(&self, _: &ClusterName) -> Result<Upstream, Unroutable> {
-        Ok(self.0.clone())
-    }
-}
-
-/// Central has decided already, over a connection that proved itself by certificate.
-struct CentralDecided(Grant);
-
-impl CentralDecided {
-    fn new() -> Self {
-        Self(Grant {
-            rule: "central".into(),
-            policy_version: 0,
-        })
-    }
-}
-
-impl Authorizer for CentralDecided {
-    fn decide(&self, _: &Caller, _: &ClusterName, _: &KubeRequest<'_>) -> Decision {
-        Decision::Allow(self.0.clone())
-    }
-
-    fn changes(&self) -> Option<watch::Receiver<u64>> {
-        None
-    }
-}
-
-/// The events are central's; here they are log lines.
-pub(crate) struct LogOnly;
-
-impl AuditLog for LogOnly {
-    fn open(&self, event: &AuditOpen<'_>) -> Result<(), AuditUnavailable> {
-        debug!(audit_id = %event.id, user = %event.user, method = %event.method, uri = %event.uri, "request");
-        Ok(())
-    }
-
-    fn close(&self, event: &AuditClose) {
-        debug!(audit_id = %event.id, status = event.status, outcome = event.outcome.as_str(), "request ended");
-    }
 }

@@ -4,6 +4,7 @@
 //! [`door`] (what is served on the tunnel), [`heartbeat`].
 
 mod cluster;
+mod collaborators;
 mod command;
 mod config;
 mod door;

@@ -4,7 +4,8 @@
 //!   gets a [`Namespace`] of its own in it.
 //! * [`gateway`]: `mk8s-central`, `mk8s-agent` and a logged-in `mk8s`, as processes, behind a cluster.
 //! * [`kubectl`]: the real client, with a kubeconfig; [`terminal`]: the same on a terminal that can be resized.
-//! * [`raw`]: HTTP/1.1 byte by byte over TLS, for what a well-behaved client would never send.
+//! * [`raw`]: HTTP/1.1 byte by byte over TLS, and [`http2`]: HTTP/2 frame by frame, for what a well-behaved peer would never
+//!   send; [`pki`]: certificates for both sides.
 //! * [`postgres`]: a PostgreSQL server, shared by a whole test run, and a database in it for each test.
 //! * [`program`], [`command`]: processes that are watched, and ended whatever happens to the test.
 //!
@@ -14,7 +15,9 @@
 pub mod cluster;
 pub mod command;
 pub mod gateway;
+pub mod http2;
 pub mod kubectl;
+pub mod pki;
 pub mod postgres;
 pub mod program;
 pub mod raw;
@@ -26,5 +29,6 @@ pub use cluster::{AuditLog, Cluster, Namespace};
 pub use command::Ran;
 pub use gateway::{Gateway, User};
 pub use kubectl::Kubectl;
+pub use pki::Pki;
 pub use program::Program;
-pub use wait::{eventually, within};
+pub use wait::{eventually, soon, within};

@@ -8,59 +8,11 @@ use axum::{
     routing::{get, post, put},
 };
 use http::{Request, Response, StatusCode, header};
-use mk8s_net::{Body, problem::Problem};
+use mk8s_net::{Body, problem::Problem, status::Status};
 use serde::Serialize;
 use tower::ServiceExt as _;
 
-use crate::people::{NotAdmitted, People, Person, exec, login, users};
-
-/// A handler's failure.
-pub(crate) struct Failure(pub(crate) Problem);
-
-impl axum::response::IntoResponse for Failure {
-    fn into_response(self) -> axum::response::Response {
-        self.0.into_response().map(axum::body::Body::new)
-    }
-}
-
-impl From<Problem> for Failure {
-    fn from(problem: Problem) -> Self {
-        Self(problem)
-    }
-}
-
-/// Whoever asks, as the door found out.
-#[derive(Clone)]
-pub(crate) struct Asker {
-    person: Option<Result<Person, String>>,
-    pub(crate) source: IpAddr,
-}
-
-impl Asker {
-    /// The person, if one is signed in.
-    pub(crate) fn person(&self) -> Result<&Person, Failure> {
-        match &self.person {
-            Some(Ok(person)) => Ok(person),
-            Some(Err(why)) => Err(Problem::new(StatusCode::UNAUTHORIZED, why.clone())
-                .hint("run `mk8s login`")
-                .into()),
-            None => Err(Problem::new(StatusCode::UNAUTHORIZED, "nobody is signed in").into()),
-        }
-    }
-
-    /// The person, if they administer the gateway.
-    pub(crate) fn admin(&self, people: &People) -> Result<&Person, Failure> {
-        let person = self.person()?;
-        if people.access.is_admin(person.token.user_id) {
-            return Ok(person);
-        }
-        Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "only those with the role \"admin\" may do this",
-        )
-        .into())
-    }
-}
+use crate::people::{NotAdmitted, People, Person, asker::Asker, exec, failure::Failure, login, users};
 
 /// Answers one request.
 pub(crate) async fn call(
@@ -69,10 +21,7 @@ pub(crate) async fn call(
     person: Option<Result<Person, NotAdmitted>>,
     source: IpAddr,
 ) -> Response<Body> {
-    let asker = Asker {
-        person: person.map(|p| p.map_err(|why| why.to_string())),
-        source,
-    };
+    let asker = Asker::new(person, source);
     let router = Router::new()
         .route("/auth/login", post(login::login))
         .route("/auth/refresh", post(login::refresh))
@@ -162,10 +111,19 @@ async fn jwks(State(people): State<Arc<People>>) -> impl axum::response::IntoRes
     )
 }
 
-async fn not_found() -> Failure {
-    Problem::new(StatusCode::NOT_FOUND, "there is no such endpoint")
+async fn not_found(request: axum::extract::Request) -> Result<Failure, axum::response::Response> {
+    let first = request.uri().path().split('/').nth(1).unwrap_or_default();
+    if matches!(first, "api" | "apis" | "openapi" | "version") {
+        // kubectl before 1.34 leaves the server's own path out with --raw (kubernetes#131165).
+        let status = Status::not_found(
+            "this is the gateway, and names no cluster: a cluster's API is below /k8s/clusters/NAME/ (kubectl before 1.34 \
+             drops that with --raw: give the whole path, --raw /k8s/clusters/NAME/…)",
+        );
+        return Err(status.into_response().map(axum::body::Body::new));
+    }
+    Ok(Problem::new(StatusCode::NOT_FOUND, "there is no such endpoint")
         .hint("a cluster's API is below /k8s/clusters/NAME/")
-        .into()
+        .into())
 }
 
 async fn wrong_method() -> Failure {

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::people::{
     People,
-    api::{Asker, Failure},
-    login::unreadable,
+    asker::Asker,
+    failure::{Failure, unreadable},
 };
 
 /// A command may run this long, in seconds.

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::people::{
     People,
-    api::{Asker, Failure},
+    asker::Asker,
+    failure::{Failure, away, unreadable},
 };
 
 #[derive(Deserialize)]
@@ -134,21 +135,6 @@ impl People {
             tracing::warn!(%error, "can't read the users anew; the next round will");
         }
     }
-}
-
-/// A body that is no such JSON.
-pub(super) fn unreadable(why: JsonRejection) -> Failure {
-    Problem::new(why.status(), why.body_text()).into()
-}
-
-/// The database is away.
-pub(super) fn away() -> Failure {
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "the gateway's database does not answer",
-    )
-    .retry_after(5)
-    .into()
 }
 
 fn login_problem(why: &LoginError) -> Problem {

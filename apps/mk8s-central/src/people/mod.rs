@@ -2,7 +2,9 @@
 //! else to our own endpoints ([`api`]).
 
 mod api;
+mod asker;
 mod exec;
+mod failure;
 mod login;
 mod users;
 

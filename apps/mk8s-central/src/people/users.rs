@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use crate::people::{
     People,
-    api::{Asker, Failure},
-    login::unreadable,
+    asker::Asker,
+    failure::{Failure, unreadable},
 };
 
 #[derive(Serialize)]

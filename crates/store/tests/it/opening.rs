@@ -97,7 +97,12 @@ pub(crate) async fn open_at_once(database: Database) {
         let database = database.clone();
         starting.spawn(async move { Store::open(&database).await?.installation_id().await });
     }
-    let ids = starting.join_all().await.into_iter().collect::<Result<Vec<_>, _>>().expect("opened");
+    let ids = starting
+        .join_all()
+        .await
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()
+        .expect("opened");
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
 }
 
