@@ -10,6 +10,7 @@ mod keeping;
 mod metrics;
 mod people;
 mod registry;
+mod upkeep;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -24,11 +24,11 @@ const MOST_NAMES: usize = 10;
 #[derive(Debug, Serialize, Deserialize)]
 struct Cached {
     fetched: Moment,
-    clusters: Vec<ClusterName>,
+    clusters: Vec<Cluster>,
 }
 
-/// The names that central gave within the last minute.
-pub(crate) fn recent(context: &Context<'_>, central: &CentralUrl) -> Option<Vec<ClusterName>> {
+/// What central said within the last minute.
+pub(crate) fn recent(context: &Context<'_>, central: &CentralUrl) -> Option<Vec<Cluster>> {
     let content = home::read(&context.home.cluster_cache(central)).ok()??;
     let cached: Cached = serde_json::from_slice(&content).ok()?;
     let age = Moment::now().since(&cached.fetched)?;
@@ -42,10 +42,9 @@ pub(crate) async fn fetch(context: &Context<'_>, central: &CentralUrl) -> Result
         .access(central)
         .ask(&client, async |client, token| client.clusters(token).await)
         .await?;
-    let names = list.clusters.iter().map(|cluster| cluster.name.clone()).collect();
     let cached = Cached {
         fetched: Moment::now(),
-        clusters: names,
+        clusters: list.clusters.clone(),
     };
     if let Ok(json) = serde_json::to_vec(&cached) {
         // Only time is lost without it.
@@ -75,4 +74,14 @@ pub(crate) fn unknown<'c>(name: &ClusterName, known: impl Iterator<Item = &'c Cl
         "you can reach {}{more} (mk8s clusters list)",
         names.join(", ")
     ))
+}
+
+/// The cluster is there, and nobody can reach it now.
+pub(crate) fn disconnected(cluster: &Cluster) -> Failure {
+    let since = cluster.last_seen.as_ref().map(|at| format!(" since {at}")).unwrap_or_default();
+    Failure::new(format!(
+        "cluster {} is disconnected{since}: its agent has no connection to central",
+        cluster.name
+    ))
+    .hint("try again in a minute, or ask whoever runs the cluster to look at mk8s-agent")
 }

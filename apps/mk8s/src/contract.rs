@@ -75,6 +75,13 @@ pub(crate) struct Cluster {
     pub(crate) kubernetes_version: Option<String>,
 }
 
+impl Cluster {
+    /// Whether requests to it have a way.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.status == "connected"
+    }
+}
+
 /// `application/problem+json` (RFC 9457), with our `hint`.
 #[derive(Debug, Default, Clone, Deserialize)]
 pub(crate) struct Problem {

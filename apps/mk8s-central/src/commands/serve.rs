@@ -10,10 +10,10 @@ use mk8s_authn::{
 };
 use mk8s_net::{drain::Drain, listen, serve, workers::Workers};
 use mk8s_proxy::Proxy;
-use mk8s_tls::{ReloadingCertificate, Roots, server::ClientAuth};
+use mk8s_tls::{Roots, server::ClientAuth};
 use mk8s_tunnel::proto::agent_service_server::AgentServiceServer;
 use tokio::{runtime::Handle, sync::oneshot};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::{
     access::Access,
@@ -23,11 +23,10 @@ use crate::{
     metrics::Metrics,
     people::People,
     registry::Registry,
+    upkeep::{self, Upkeep},
 };
 
 const AUDIENCE: &str = "mk8s";
-/// How soon a change that another replica or command wrote is acted on.
-const REFRESH: Duration = Duration::from_secs(2);
 /// Passwords checked at once; each takes 19 MiB and a core.
 const PASSWORDS_AT_ONCE: usize = 2;
 const REMEMBERED_TOKENS: usize = 10_000;
@@ -114,16 +113,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let shipping = tokio::spawn(shipper.run(async move {
         let _ = shipping_stops.await;
     }));
-    let upkeep = tokio::spawn(upkeep(Upkeep {
-        access,
-        registry,
-        certificate,
-        authority,
-        config: config
-            .certificate_files()
-            .is_none()
-            .then(|| config.server.names.clone()),
-    }));
+    let names = config.certificate_files().is_none().then(|| config.server.names.clone());
+    let upkeep = tokio::spawn(upkeep::run(Upkeep { access, registry, store, certificate, authority, names }));
     let (people_drain, agents_drain) = (Drain::new(), Drain::new());
     let agents_watch = agents_drain.watch();
     let agents_task = tokio::spawn(listen::accept(
@@ -166,66 +157,6 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let _ = shipping.await;
     info!("stopped");
     Ok(())
-}
-
-struct Upkeep {
-    access: Arc<Access>,
-    registry: Arc<Registry>,
-    certificate: Arc<ReloadingCertificate>,
-    authority: Arc<mk8s_tls::CertificateAuthority>,
-    /// The names to issue for, where the certificate is our own.
-    config: Option<Vec<String>>,
-}
-
-/// Takes over what changed elsewhere: users, roles, clusters, certificate files.
-async fn upkeep(upkeep: Upkeep) {
-    let Upkeep {
-        access,
-        registry,
-        certificate,
-        authority,
-        config,
-    } = upkeep;
-    let mut rounds: u32 = 0;
-    loop {
-        tokio::time::sleep(REFRESH).await;
-        rounds = rounds.wrapping_add(1);
-        match access.refresh().await {
-            Ok(false) => {}
-            Ok(true) => {
-                if let Err(error) = registry.refresh().await {
-                    warn!(%error, "can't read the clusters");
-                }
-            }
-            Err(error) => warn!(%error, "can't ask the database; going on with what is known"),
-        }
-        if rounds.is_multiple_of(30) {
-            match &config {
-                None => {
-                    if let Err(error) = certificate.refresh() {
-                        warn!(%error, "keeping the previous certificate");
-                    }
-                }
-                Some(names) => renew(&certificate, &authority, names),
-            }
-        }
-    }
-}
-
-fn renew(certificate: &ReloadingCertificate, authority: &mk8s_tls::CertificateAuthority, names: &[String]) {
-    let now = jiff::Timestamp::now();
-    let left = certificate.not_after().as_second() - now.as_second();
-    if u64::try_from(left).unwrap_or(0) > keeping::SERVER_VALIDITY.as_secs() / 3 {
-        return;
-    }
-    let renewed = authority
-        .issue_server(names, keeping::SERVER_VALIDITY, now)
-        .map_err(anyhow::Error::from)
-        .and_then(|issued| certificate.replace(&issued).map_err(anyhow::Error::from));
-    match renewed {
-        Ok(()) => info!("server certificate renewed"),
-        Err(error) => error!(%error, "can't renew the server certificate"),
-    }
 }
 
 async fn stop_signal() -> anyhow::Result<()> {

@@ -82,7 +82,7 @@ pub(crate) fn choose(mut context: Context<'_>, choice: ClustersUse) -> Result<()
     context.config.current_cluster = Some(choice.name.clone());
     context.config.central_url = Some(central.as_str().to_owned());
     context.config.save(&context.home)?;
-    if cluster.status != "connected" {
+    if !cluster.is_connected() {
         let status = output::plain(&cluster.status);
         output::note(&format!(
             "warning: {} is {status}: requests fail until its agent is back",

@@ -166,13 +166,13 @@ fn values(environment: &Environment, argument: &Arg, prefix: &str, current: &str
 fn clusters(environment: &Environment) -> Result<Vec<ClusterName>> {
     let context = Context::load(environment)?;
     let central = context.central()?;
-    if let Some(names) = cluster_cache::recent(&context, &central) {
-        return Ok(names);
-    }
-    let clusters = block_on(async {
-        let fetched = tokio::time::timeout(LIMIT, cluster_cache::fetch(&context, &central)).await;
-        fetched.unwrap_or_else(|_| Err(Failure::new("too slow")))
-    })?;
+    let clusters = match cluster_cache::recent(&context, &central) {
+        Some(clusters) => clusters,
+        None => block_on(async {
+            let fetched = tokio::time::timeout(LIMIT, cluster_cache::fetch(&context, &central)).await;
+            fetched.unwrap_or_else(|_| Err(Failure::new("too slow")))
+        })?,
+    };
     Ok(clusters.into_iter().map(|cluster| cluster.name).collect())
 }
 

@@ -13,6 +13,7 @@ use mk8s_model::ClusterName;
 use crate::{
     cluster_cache,
     context::{Context, DEPTH_VARIABLE, block_on},
+    contract::Cluster,
     error::{Failure, Result},
     home, kubeconfig, kubectl_args,
     selection::Selection,
@@ -69,22 +70,23 @@ pub(crate) fn completions(
 
 const REMEDY: &str = "install kubectl (https://kubernetes.io/docs/tasks/tools/), or name one in ~/.mk8s/config.yaml: `kubectl: /path/to/kubectl`";
 
-/// A good token, and a cluster that exists, before kubectl asks for either: a failure then is one line.
+/// A good token, and a cluster that is there and connected, before kubectl asks for either: a failure then is one line,
+/// where kubectl would try for a minute and say less.
 fn make_ready(context: &Context<'_>, selection: &Selection) -> Result<()> {
     let access = context.access(&selection.central);
     let is_fresh = access.fresh()?.is_some();
-    let is_known = |known: &[ClusterName]| known.contains(&selection.cluster);
-    if is_fresh && cluster_cache::recent(context, &selection.central).is_some_and(|known| is_known(&known)) {
+    let chosen = |clusters: Vec<Cluster>| clusters.into_iter().find(|cluster| cluster.name == selection.cluster);
+    let recent = cluster_cache::recent(context, &selection.central).and_then(chosen);
+    if is_fresh && recent.is_some_and(|cluster| cluster.is_connected()) {
         return Ok(());
     }
     let clusters = block_on(cluster_cache::fetch(context, &selection.central))?;
-    if clusters.iter().any(|cluster| cluster.name == selection.cluster) {
-        return Ok(());
+    let names: Vec<ClusterName> = clusters.iter().map(|cluster| cluster.name.clone()).collect();
+    match chosen(clusters) {
+        Some(cluster) if cluster.is_connected() => Ok(()),
+        Some(cluster) => Err(cluster_cache::disconnected(&cluster)),
+        None => Err(cluster_cache::unknown(&selection.cluster, names.iter())),
     }
-    Err(cluster_cache::unknown(
-        &selection.cluster,
-        clusters.iter().map(|cluster| &cluster.name),
-    ))
 }
 
 fn command(context: &Context<'_>, program: &Path, kubeconfig: &Path) -> Command {

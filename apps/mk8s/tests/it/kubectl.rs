@@ -40,6 +40,18 @@ fn pid(child: &Child) -> Pid {
 }
 
 #[test]
+fn a_disconnected_cluster_is_one_line_before_kubectl_starts() {
+    let central = FakeCentral::start();
+    let sandbox = Sandbox::using(&central, "dev");
+    sandbox.stub_kubectl("");
+    sandbox
+        .run(&["kubectl", "get", "pods"])
+        .fails(1)
+        .says("cluster dev is disconnected");
+    assert!(!sandbox.bin().join("pid").exists(), "kubectl was not started");
+}
+
+#[test]
 fn arguments_pass_untouched() {
     let (_central, sandbox) = user();
     for arguments in [
