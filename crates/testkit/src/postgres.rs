@@ -73,14 +73,22 @@ impl TestDatabase {
         in_use.lock_shared().context("locking users.lock")?;
         let server = ensure_server(&tools, &base)?;
         let name = format!("test_{}", Uuid::new_v4().simple());
-        let database = Self { name, server, tools, _in_use: in_use };
+        let database = Self {
+            name,
+            server,
+            tools,
+            _in_use: in_use,
+        };
         database.run("postgres", &format!("CREATE DATABASE {}", database.name))?;
         Ok(database)
     }
 
     /// The URL, with the password and without parameters.
     pub fn url(&self) -> String {
-        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{}", self.server.port, self.name)
+        format!(
+            "postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{}",
+            self.server.port, self.name
+        )
     }
 
     /// The database's name.
@@ -108,14 +116,31 @@ impl TestDatabase {
 
     fn run(&self, database: &str, sql: &str) -> Result<String> {
         let output = Command::new(self.tools.directory.join("psql"))
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", USER, "-d", database, "-c", sql])
+            .args([
+                "-X",
+                "-q",
+                "-A",
+                "-t",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-U",
+                USER,
+                "-d",
+                database,
+                "-c",
+                sql,
+            ])
             .arg("-h")
             .arg(&self.server.directory)
             .args(["-p", &self.server.port.to_string()])
             .stdin(Stdio::null())
             .output()
             .context("running psql")?;
-        ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr).trim());
+        ensure!(
+            output.status.success(),
+            "psql: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
         Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }
 }
@@ -123,7 +148,10 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         // If it fails, the database goes with the server.
-        let _ = self.run("postgres", &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        let _ = self.run(
+            "postgres",
+            &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name),
+        );
     }
 }
 
@@ -132,17 +160,19 @@ fn ensure_server(tools: &Tools, base: &Path) -> Result<Server> {
     let starting = lock_file(&base.join("start.lock"))?;
     starting.lock().context("locking start.lock")?;
     let state = base.join("state.json");
-    let known = fs::read(&state).ok().and_then(|text| serde_json::from_slice::<Server>(&text).ok());
-    if let Some(mut server) = known {
-        if server.answers() {
-            if !is_running(server.watchdog, "sh") {
-                server.watchdog = spawn_watchdog(base, &server)?;
-                fs::write(&state, serde_json::to_vec(&server)?)?;
-            }
-            return Ok(server);
+    let known = fs::read(&state)
+        .ok()
+        .and_then(|text| serde_json::from_slice::<Server>(&text).ok());
+    if let Some(mut server) = known
+        && server.answers()
+    {
+        if !is_running(server.watchdog, "sh") {
+            server.watchdog = spawn_watchdog(base, &server)?;
+            fs::write(&state, serde_json::to_vec(&server)?)?;
         }
-        remove_remains(&server);
+        return Ok(server);
     }
+    remove_remains(base)?;
     let mut server = start(tools, base)?;
     server.watchdog = spawn_watchdog(base, &server)?;
     fs::write(&state, serde_json::to_vec(&server)?).context("writing state.json")?;
@@ -157,23 +187,39 @@ impl Server {
     }
 }
 
-/// Whether that process is there and is what we took it for.
+/// Whether that process is there, is what we took it for, and isn't a zombie that nobody waits for (proc(5), `stat`).
 fn is_running(pid: u32, name: &str) -> bool {
-    let comm = fs::read_to_string(format!("/proc/{pid}/comm"));
-    comm.is_ok_and(|comm| comm.trim_end() == name)
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let (head, tail) = stat.rsplit_once(") ").unwrap_or_default();
+    head.split_once('(').is_some_and(|(_, comm)| comm == name) && !tail.starts_with('Z')
 }
 
-/// A server that hangs, or that a crash left files of.
-fn remove_remains(server: &Server) {
-    if is_running(server.pid, "postgres") {
-        let _ = Command::new("kill").args(["-QUIT", &server.pid.to_string()]).status();
+/// What servers left that hang, or whose starter was killed: nobody can be using them. The caller holds `start.lock`.
+fn remove_remains(base: &Path) -> Result<()> {
+    for entry in fs::read_dir(base)? {
+        let path = entry?.path();
+        if !path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"data-"))
+        {
+            continue;
+        }
+        let pid = fs::read_to_string(path.join("data/postmaster.pid")).unwrap_or_default();
+        let pid = pid.lines().next().and_then(|line| line.trim().parse().ok());
+        if let Some(pid) = pid.filter(|pid| is_running(*pid, "postgres")) {
+            let _ = Command::new("kill").args(["-QUIT", &pid.to_string()]).status();
+        }
+        let _ = fs::remove_dir_all(&path);
     }
-    let _ = fs::remove_dir_all(&server.directory);
+    Ok(())
 }
 
 fn start(tools: &Tools, base: &Path) -> Result<Server> {
     let directory = base.join(format!("data-{}", Uuid::new_v4().simple()));
-    fs::DirBuilder::new().mode(0o700).create(&directory).context("making the server's directory")?;
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&directory)
+        .context("making the server's directory")?;
     tools.give_away(&directory)?;
     let data = directory.join("data");
     write_certificates(tools, &directory)?;
@@ -190,7 +236,11 @@ fn start(tools: &Tools, base: &Path) -> Result<Server> {
         .arg(&data)
         .output()
         .context("running initdb")?;
-    ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr).trim());
+    ensure!(
+        made.status.success(),
+        "initdb: {}",
+        String::from_utf8_lossy(&made.stderr).trim()
+    );
     let log = directory.join("log");
     // Between finding a free port and using it somebody else may take it.
     for _ in 0..3 {
@@ -213,13 +263,27 @@ fn start(tools: &Tools, base: &Path) -> Result<Server> {
             .context("running pg_ctl")?;
         if started.success() {
             let pid = fs::read_to_string(data.join("postmaster.pid"))?;
-            let pid = pid.lines().next().unwrap_or_default().trim().parse().context("postmaster.pid")?;
-            return Ok(Server { pid, watchdog: 0, port, directory });
+            let pid = pid
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .parse()
+                .context("postmaster.pid")?;
+            return Ok(Server {
+                pid,
+                watchdog: 0,
+                port,
+                directory,
+            });
         }
     }
     let said = fs::read_to_string(&log).unwrap_or_default();
     let _ = fs::remove_dir_all(&directory);
-    bail!("PostgreSQL doesn't start: {}", said.lines().rev().take(5).collect::<Vec<_>>().join(" / "))
+    bail!(
+        "PostgreSQL doesn't start: {}",
+        said.lines().rev().take(5).collect::<Vec<_>>().join(" / ")
+    )
 }
 
 /// Nothing in it need survive a crash.
@@ -301,18 +365,28 @@ fn spawn_watchdog(base: &Path, server: &Server) -> Result<u32> {
 impl Tools {
     fn find() -> Result<Self> {
         let installed = |directory: &PathBuf| {
-            ["initdb", "pg_ctl", "psql"].iter().all(|program| directory.join(program).is_file())
+            ["initdb", "pg_ctl", "psql"]
+                .iter()
+                .all(|program| directory.join(program).is_file())
         };
         // Debian's PATH has wrappers that know nothing of our server; the programs proper come first.
         let mut versions: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
-            .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect())
+            .map(|entries| {
+                entries
+                    .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+                    .collect()
+            })
             .unwrap_or_default();
         versions.sort();
         versions.reverse();
         let path = std::env::var_os("PATH").unwrap_or_default();
         versions.extend(std::env::split_paths(&path));
         let directory = versions.into_iter().find(installed).context(NOT_INSTALLED)?;
-        let run_as = if effective_uid()? == 0 { Some(postgres_user()?) } else { None };
+        let run_as = if effective_uid()? == 0 {
+            Some(postgres_user()?)
+        } else {
+            None
+        };
         Ok(Self { directory, run_as })
     }
 
@@ -322,7 +396,9 @@ impl Tools {
             None => Command::new(program),
             Some((name, ..)) => {
                 let mut command = Command::new("setpriv");
-                command.args(["--reuid", name, "--regid", name, "--init-groups", "--"]).arg(program);
+                command
+                    .args(["--reuid", name, "--regid", name, "--init-groups", "--"])
+                    .arg(program);
                 command
             }
         };
@@ -344,7 +420,9 @@ impl Tools {
 fn postgres_user() -> Result<(&'static str, u32, u32)> {
     let users = fs::read_to_string("/etc/passwd").context("/etc/passwd")?;
     let fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let user = fields.into_iter().find(|fields| fields.first() == Some(&"postgres"));
+    let user = fields
+        .into_iter()
+        .find(|fields| fields.first() == Some(&"postgres"));
     match user.as_deref() {
         Some([_, _, uid, gid, ..]) => Ok(("postgres", uid.parse()?, gid.parse()?)),
         _ => bail!("there is no user postgres, and PostgreSQL doesn't run as root: {NOT_INSTALLED}"),
@@ -375,7 +453,12 @@ fn base_directory() -> Result<PathBuf> {
 }
 
 fn lock_file(path: &Path) -> Result<File> {
-    let opened = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let opened = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path);
     opened.with_context(|| format!("opening {}", path.display()))
 }
 
@@ -385,7 +468,10 @@ mod tests {
 
     #[test]
     fn databases_are_each_their_own_on_one_server_and_go_when_dropped() {
-        let (one, two) = (TestDatabase::create().expect("made"), TestDatabase::create().expect("made"));
+        let (one, two) = (
+            TestDatabase::create().expect("made"),
+            TestDatabase::create().expect("made"),
+        );
         assert_eq!(one.port(), two.port());
         one.psql("CREATE TABLE only_here (n INT)").expect("made");
         assert!(two.psql("SELECT * FROM only_here").is_err());
