@@ -3,7 +3,7 @@
 //!
 //! One schema and one set of statements for both, through sqlx's `Any` driver: ids are text, times are milliseconds,
 //! documents are JSON text, placeholders are `$1`. Where the two must differ (opening, the writers' lock, taking a JSON
-//! array apart) an [`Engine`](database::Engine) decides, and nowhere else.
+//! array apart) an `Engine` decides, and nowhere else.
 //!
 //! Invariants:
 //!
