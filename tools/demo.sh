@@ -146,7 +146,8 @@ for attempt in 1 2 3; do
 		data_dir: $demo/central
 	YAML
 	if [[ ! -d $demo/central ]]; then
-		"$programs/mk8s-central" init --config "$demo/central.yaml" --admin-email "$email" >"$demo/init.out"
+		"$programs/mk8s-central" init --config "$demo/central.yaml" --admin-email "$email" >"$demo/init.out" 2>"$demo/mk8s-central.log" ||
+			shown mk8s-central
 		password=$(sed -n 's/^password: //p' "$demo/init.out")
 		rm -f "$demo/init.out"
 	fi

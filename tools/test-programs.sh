@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the programs that whole-system tests run. The test runner calls it once, before them.
+# Builds the programs that whole-system tests run, and devcluster. The test runner calls it once, before them.
 #
 # They are optimised, as users have them: what is measured is then true, and what is raced is raced in earnest.
 # MK8S_TEST_PROFILE=dev builds faster.
@@ -9,7 +9,11 @@ cd "$(dirname "$0")/.."
 profile=${MK8S_TEST_PROFILE:-quick-release}
 directory=$profile
 [[ $profile != dev ]] || directory=debug
+devcluster=${MK8S_DEVCLUSTER:-$(tools/devcluster/build.sh)}
 cargo build --quiet --profile "$profile" --package mk8s-central --package mk8s-agent --package mk8s
 if [[ -n ${NEXTEST_ENV:-} ]]; then
-	echo "MK8S_TEST_PROGRAMS=${CARGO_TARGET_DIR:-$PWD/target}/$directory" >>"$NEXTEST_ENV"
+	{
+		echo "MK8S_TEST_PROGRAMS=${CARGO_TARGET_DIR:-$PWD/target}/$directory"
+		echo "MK8S_DEVCLUSTER=$devcluster"
+	} >>"$NEXTEST_ENV"
 fi

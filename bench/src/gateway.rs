@@ -29,6 +29,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// A gateway that was set up once, to be started as often as wanted.
 #[derive(Debug)]
 pub(crate) struct Gateway {
+    name: &'static str,
     dir: PathBuf,
     central: PathBuf,
     agent: PathBuf,
@@ -39,10 +40,16 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// Makes both configurations, the database and its first people, and lets the person sign in.
-    pub(crate) async fn prepare(dir: PathBuf, programs: &Path, api: &Api) -> anyhow::Result<Self> {
+    pub(crate) async fn prepare(
+        name: &'static str,
+        dir: PathBuf,
+        programs: &Path,
+        api: &Api,
+    ) -> anyhow::Result<Self> {
         fs::create_dir_all(&dir)?;
         let (people, agents) = (free_port()?, free_port()?);
         let mut gateway = Self {
+            name,
             central: programs.join("mk8s-central"),
             agent: programs.join("mk8s-agent"),
             people: ([127, 0, 0, 1], people).into(),
@@ -118,7 +125,7 @@ impl Gateway {
             .below(&format!("/k8s/clusters/{CLUSTER}"))
             .with_token(&self.token)?;
         let contender = Contender {
-            name: "gateway",
+            name: self.name,
             target,
             processes: vec![central, agent],
             backlog: Some(self.dir.join("central/audit")),

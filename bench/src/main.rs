@@ -58,6 +58,12 @@ struct Arguments {
     /// A short run, to see that everything works; its numbers are worth little
     #[arg(long)]
     quick: bool,
+    /// This load alone, and nothing of memory or the API server
+    #[arg(long, value_name = "LOAD", conflicts_with_all = ["update_docs", "profile"])]
+    only: Option<Which>,
+    /// Compare with another build of ours, too: the directory of its mk8s-central and mk8s-agent
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["update_docs", "profile"])]
+    against: Option<PathBuf>,
     /// Rounds, beside one for warming up
     #[arg(long, value_name = "NUMBER")]
     rounds: Option<usize>,
@@ -69,7 +75,7 @@ struct Arguments {
     update_docs: bool,
     /// Measure nothing: put load on the gateway, and print the process ids, for `perf record -p`
     #[arg(long, value_name = "LOAD", num_args = 0..=1, default_missing_value = "small")]
-    profile: Option<Profile>,
+    profile: Option<Which>,
     /// How long to keep that load up
     #[arg(long, value_name = "SECONDS", default_value = "60", requires = "profile")]
     seconds: u64,
@@ -98,7 +104,7 @@ enum Output {
 
 /// The loads in the order of [`measure::plans`].
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Profile {
+enum Which {
     Small,
     Multiplexed,
     List,
@@ -171,6 +177,8 @@ struct Bench {
     upstream: Target,
     haproxy: Haproxy,
     gateway: Gateway,
+    /// The other build of it.
+    before: Option<Gateway>,
     started: Instant,
     _upstream: Process,
 }
@@ -204,7 +212,13 @@ impl Bench {
         };
 
         let haproxy = Haproxy::prepare(dir.join("haproxy"), &api, &certificate, &authorities)?;
-        let gateway = Gateway::prepare(dir.join("gateway"), &programs, &api).await?;
+        let gateway = Gateway::prepare("gateway", dir.join("gateway"), &programs, &api).await?;
+        let before = match &arguments.against {
+            Some(other) => Some(
+                Gateway::prepare("before", dir.join("before"), &std::path::absolute(other)?, &api).await?,
+            ),
+            None => None,
+        };
         let upstream = Target::new(address, &authorities)?.with_token(gateway.token())?;
         Ok(Self {
             dir,
@@ -213,6 +227,7 @@ impl Bench {
             upstream,
             haproxy,
             gateway,
+            before,
             started,
             _upstream: process,
         })
@@ -226,11 +241,12 @@ impl Bench {
             processes: Vec::new(),
             backlog: None,
         };
-        Ok(vec![
-            direct,
-            self.haproxy.start(self.gateway.token()).await?,
-            self.gateway.start().await?,
-        ])
+        let haproxy = self.haproxy.start(self.gateway.token()).await?;
+        let mut contenders = vec![direct, haproxy, self.gateway.start().await?];
+        if let Some(before) = &self.before {
+            contenders.push(before.start().await?);
+        }
+        Ok(contenders)
     }
 
     async fn measure(&self, arguments: &Arguments) -> anyhow::Result<Report> {
@@ -239,13 +255,18 @@ impl Bench {
             .unwrap_or(if arguments.quick { 2 } else { 8 })
             .max(1);
         let instructions = instructions::available();
-        let mut memory = self.memory().await?;
+        let mut memory = match arguments.only {
+            None => self.memory().await?,
+            Some(_) => Vec::new(),
+        };
 
         let contenders = self.contenders().await?;
         self.check_sharing(&contenders).await?;
         let mut scenarios: Vec<Rounds> = measure::plans(arguments.quick)
             .into_iter()
-            .map(|plan| Rounds::new(plan, &contenders))
+            .enumerate()
+            .filter(|(index, _)| arguments.only.is_none_or(|only| only as usize == *index))
+            .map(|(_, plan)| Rounds::new(plan, &contenders))
             .collect();
         for round in 0..=rounds {
             self.say(&if round == 0 {
@@ -263,7 +284,11 @@ impl Bench {
                 scenario.count_instructions(&contenders).await?;
             }
         }
-        for process in contenders.iter().flat_map(|c| &c.processes) {
+        for process in contenders
+            .iter()
+            .filter(|c| c.name != "before")
+            .flat_map(|c| &c.processes)
+        {
             #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
             let resident = process.resident()? as f64 / 1024.0;
             memory
@@ -274,7 +299,9 @@ impl Bench {
         end(contenders).await;
 
         let api_server = match &arguments.devcluster {
-            Some(devcluster) if !arguments.quick => Some(self.at_api_server(devcluster, rounds).await?),
+            Some(devcluster) if !arguments.quick && arguments.only.is_none() => {
+                Some(self.at_api_server(devcluster, rounds).await?)
+            }
             _ => None,
         };
         self.say("done");
@@ -292,7 +319,12 @@ impl Bench {
     async fn memory(&self) -> anyhow::Result<Vec<Memory>> {
         self.say(&format!("{WATCHES} idle watches, 100 a connection"));
         let mut shared = Vec::new();
-        for contender in self.contenders().await? {
+        for contender in self
+            .contenders()
+            .await?
+            .into_iter()
+            .filter(|c| c.name != "before")
+        {
             shared.push(measure::memory(&contender, 100).await?);
             end(contender).await;
         }
@@ -339,7 +371,7 @@ impl Bench {
         let certificate = server_certificate(&self.authority)?;
         let authorities = self.authority.certificate_pem().into_bytes();
         let haproxy = Haproxy::prepare(dir.join("haproxy"), &cluster.api, &certificate, &authorities)?;
-        let gateway = Gateway::prepare(dir.join("gateway"), &self.programs, &cluster.api).await?;
+        let gateway = Gateway::prepare("gateway", dir.join("gateway"), &self.programs, &cluster.api).await?;
         let target =
             Target::new(cluster.api.address, &cluster.api.authorities)?.with_token(&cluster.token)?;
         let contenders = [
@@ -380,7 +412,7 @@ impl Bench {
     }
 
     /// Keeps one contender busy.
-    async fn profile(&self, profile: Profile, name: &str, duration: Duration) -> anyhow::Result<()> {
+    async fn profile(&self, profile: Which, name: &str, duration: Duration) -> anyhow::Result<()> {
         let contenders = self.contenders().await?;
         let contender = contenders
             .iter()

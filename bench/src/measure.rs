@@ -163,6 +163,7 @@ impl Rounds {
                 .unwrap_or_default()
         };
         let ratio = Ratio::of(cpu("gateway"), cpu("haproxy"));
+        let against = Ratio::of(cpu("gateway"), cpu("before"));
         let Plan { name, load, target } = self.plan;
         Scenario {
             name,
@@ -171,6 +172,7 @@ impl Rounds {
             requests: load.requests,
             ways: self.by_contender.into_iter().map(Samples::result).collect(),
             ratio,
+            against,
             target,
         }
     }

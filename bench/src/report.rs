@@ -30,11 +30,16 @@ pub(crate) fn markdown(report: &Report) -> String {
         let _ = write!(text, "\n**{title}**\n\n{}", table.render());
     };
     section("CPU per request", cpu(&report.scenarios));
+    if report.scenarios.iter().any(|s| s.against.is_some()) {
+        section("Against the other build", against(&report.scenarios));
+    }
     section(
         "Latency (p50 / p99) and requests per second",
         latency(&report.scenarios),
     );
-    section("Memory", memory(&report.memory));
+    if !report.memory.is_empty() {
+        section("Memory", memory(&report.memory));
+    }
     match &report.api_server {
         Some(api_server) => {
             let title = format!(
@@ -108,6 +113,36 @@ fn cpu(scenarios: &[Scenario]) -> Table {
             row.push(count(gateway.and_then(|w| w.instructions_per_request)));
         }
         table.row(row);
+    }
+    table
+}
+
+fn against(scenarios: &[Scenario]) -> Table {
+    let mut table = Table::new(vec![
+        "",
+        "before",
+        "of it central",
+        "agent",
+        "gateway",
+        "gateway ÷ before",
+        "(quartiles)",
+    ]);
+    for scenario in scenarios {
+        let (before, gateway) = (way(scenario, "before"), way(scenario, "gateway"));
+        let process = |name| before.and_then(|way| way.cpu_by_process.get(name).copied());
+        table.row(vec![
+            scenario.name.to_owned(),
+            time(before.and_then(|w| w.cpu_per_request)),
+            time(process("central")),
+            time(process("agent")),
+            time(gateway.and_then(|w| w.cpu_per_request)),
+            scenario
+                .against
+                .map_or_else(none, |r| format!("{:.3} ×", r.median)),
+            scenario
+                .against
+                .map_or_else(none, |r| format!("{:.3}–{:.3}", r.low, r.high)),
+        ]);
     }
     table
 }

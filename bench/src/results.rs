@@ -28,6 +28,8 @@ pub(crate) struct Scenario {
     pub(crate) ways: Vec<Way>,
     /// The gateway's CPU per request over haproxy's.
     pub(crate) ratio: Option<Ratio>,
+    /// The gateway's CPU per request over that of another build of it, if one was named.
+    pub(crate) against: Option<Ratio>,
     /// What the ratio must not exceed.
     pub(crate) target: Option<f64>,
 }
@@ -65,15 +67,11 @@ impl Ratio {
             .filter(|r| r.is_finite())
             .collect();
         ratios.sort_unstable_by(f64::total_cmp);
-        let at = |numerator: usize| {
-            ratios
-                .get((ratios.len().checked_sub(1)?) * numerator / 4)
-                .copied()
-        };
+        let last = ratios.len().checked_sub(1)?;
         Some(Self {
             median: median(ratios.clone())?,
-            low: at(1)?,
-            high: at(3)?,
+            low: ratios[last / 4],
+            high: ratios[(last * 3).div_ceil(4)],
         })
     }
 }

@@ -166,7 +166,7 @@ impl Entry {
         let inbound = Inbound {
             caller: self.caller.clone(),
             cluster: self.cluster.clone(),
-            request: request.map(Body::from),
+            request: Body::from_request(request),
             upgrade,
             audit_id: None,
         };

@@ -156,7 +156,7 @@ impl Config {
                 host,
                 port,
                 token,
-                connections: file.central.connections.unwrap_or(2).clamp(1, 16),
+                connections: file.central.connections.unwrap_or(4).clamp(1, 16),
             },
             cluster: Cluster { name },
             tls: Tls {

@@ -86,7 +86,7 @@ impl Door {
         let inbound = Inbound {
             caller,
             cluster: self.cluster,
-            request: request.map(Body::from),
+            request: Body::from_request(request),
             upgrade,
             audit_id,
         };

@@ -8,7 +8,7 @@ use std::{
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use mk8s_model::ClusterName;
-use mk8s_net::link::{Link, LinkSet, StreamCounters};
+use mk8s_net::link::{Link, LinkSet, StreamCounters, Traffic};
 use mk8s_proxy::{Clusters, Unroutable, Upstream};
 use mk8s_store::{Cluster, ClusterStatus, Store, StoreError};
 use serde_json::Value;
@@ -64,7 +64,7 @@ impl Entry {
 
     /// A connection to its agent.
     pub(crate) fn link(&self) -> Option<Link> {
-        self.links.pick()
+        self.links.pick(Traffic::Brief)
     }
 }
 

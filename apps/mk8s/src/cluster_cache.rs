@@ -78,7 +78,11 @@ pub(crate) fn unknown<'c>(name: &ClusterName, known: impl Iterator<Item = &'c Cl
 
 /// The cluster is there, and nobody can reach it now.
 pub(crate) fn disconnected(cluster: &Cluster) -> Failure {
-    let since = cluster.last_seen.as_ref().map(|at| format!(" since {at}")).unwrap_or_default();
+    let since = cluster
+        .last_seen
+        .as_ref()
+        .map(|at| format!(" since {at}"))
+        .unwrap_or_default();
     Failure::new(format!(
         "cluster {} is disconnected{since}: its agent has no connection to central",
         cluster.name

@@ -66,6 +66,8 @@ struct Segment {
     file: File,
     bytes: u64,
     buffer: Vec<u8>,
+    /// Whether it ends in the middle of a line that couldn't be written.
+    torn: bool,
 }
 
 impl Journal {
@@ -89,8 +91,13 @@ impl Journal {
             .truncate(false)
             .open(dir.join("lock"))
             .map_err(failed)?;
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| JournalError::Locked(dir.to_owned()))?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|error| {
+            if error == rustix::io::Errno::WOULDBLOCK {
+                JournalError::Locked(dir.to_owned())
+            } else {
+                failed(error.into())
+            }
+        })?;
         let old = segments(dir).map_err(failed)?;
         let unshipped = old
             .iter()
@@ -117,11 +124,23 @@ impl Journal {
         // A panic while the lock was held left at worst half a record in the buffer, which is cleared here.
         let mut segment = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let Segment {
-            file, buffer, bytes, ..
+            file,
+            buffer,
+            bytes,
+            torn,
+            ..
         } = &mut *segment;
         buffer.clear();
+        if *torn {
+            buffer.push(b'\n');
+        }
         write(buffer)?;
-        file.write_all(buffer)?;
+        if let Err(error) = file.write_all(buffer) {
+            // What got there of the line would swallow the next one. It goes, or is at least ended by the next.
+            *torn = file.set_len(*bytes).is_err();
+            return Err(error);
+        }
+        *torn = false;
         *bytes += buffer.len() as u64;
         self.unshipped.fetch_add(buffer.len() as u64, Ordering::Relaxed);
         Ok(())
@@ -150,8 +169,25 @@ impl Journal {
     pub(crate) fn forget(&self, segment: &Path) -> io::Result<()> {
         let bytes = fs::metadata(segment)?.len();
         fs::remove_file(segment)?;
-        self.unshipped.fetch_sub(bytes, Ordering::Relaxed);
+        self.shipped(bytes);
         Ok(())
+    }
+
+    /// Sets a segment aside that has something in it which can't be read: it may be evidence. Nobody looks at it again but
+    /// a person.
+    pub(crate) fn set_aside(&self, segment: &Path) -> io::Result<PathBuf> {
+        let bytes = fs::metadata(segment)?.len();
+        let aside = segment.with_extension("unreadable");
+        fs::rename(segment, &aside)?;
+        self.shipped(bytes);
+        Ok(aside)
+    }
+
+    fn shipped(&self, bytes: u64) {
+        let less = |all: u64| Some(all.saturating_sub(bytes));
+        let _ = self
+            .unshipped
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 }
 
@@ -184,6 +220,7 @@ impl Segment {
             file,
             bytes: 0,
             buffer: Vec::with_capacity(2048),
+            torn: false,
         })
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! On disk, in one directory of mode 0700 that one process at a time holds locked:
 //! * `00000000000000000042.jsonl`: segments, a record a line, `o` an open and `c` a close; deleted once shipped;
+//! * `00000000000000000042.unreadable`: a segment that was shipped as far as it could be read;
 //! * `running.jsonl`: opens that were shipped while their request still ran. Whatever is left of it at the next start,
 //!   and has no close, was interrupted.
 

@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use mk8s_model::{AuditClose, AuditEvent, AuditId, AuditOpen, Outcome};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     journal::Journal,
@@ -34,6 +34,8 @@ pub trait AuditSink: Send + Sync + 'static {
 
 const INTERVAL: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// How long the sink may take for a batch: a connection can be dead without a sign.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Events offered at once.
 const BATCH: usize = 2000;
 
@@ -57,7 +59,7 @@ impl Shipper {
         let mut closed = Vec::new();
         let earlier = std::iter::once(running_file(&journal.dir)).chain(journal.ended()?);
         for path in earlier {
-            for record in read_records(&path)? {
+            for record in read_records(&path)?.records {
                 match record {
                     Record::Open(open) => {
                         left.insert(open.id, *open);
@@ -125,10 +127,13 @@ impl Shipper {
         self.journal.rotate()?;
         for segment in self.journal.ended()? {
             let path = segment.clone();
-            let records = tokio::task::spawn_blocking(move || read_records(&path)).await??;
+            let Lines { records, unreadable } =
+                tokio::task::spawn_blocking(move || read_records(&path)).await??;
             let (events, closed) = self.merge(records);
             for batch in events.chunks(BATCH) {
-                self.sink.append(batch).await?;
+                tokio::time::timeout(PATIENCE, self.sink.append(batch))
+                    .await
+                    .map_err(|_| "the database does not answer")??;
             }
             for event in events.into_iter().filter(|event| event.close.is_none()) {
                 self.running.insert(event.open.id, event.open);
@@ -139,7 +144,12 @@ impl Shipper {
             }
             // Before the segment goes: its opens must not be forgotten.
             self.keep_running()?;
-            self.journal.forget(&segment)?;
+            if unreadable == 0 {
+                self.journal.forget(&segment)?;
+            } else {
+                let aside = self.journal.set_aside(&segment)?;
+                error!(lines = unreadable, file = %aside.display(), "the audit journal has lines that can't be read");
+            }
         }
         Ok(())
     }
@@ -203,6 +213,7 @@ fn running_file(dir: &Path) -> PathBuf {
 
 fn read_opens(path: &Path) -> io::Result<HashMap<AuditId, AuditOpen<'static>>> {
     Ok(read_records(path)?
+        .records
         .into_iter()
         .filter_map(|record| match record {
             Record::Open(open) => Some((open.id, *open)),
@@ -211,11 +222,30 @@ fn read_opens(path: &Path) -> io::Result<HashMap<AuditId, AuditOpen<'static>>> {
         .collect())
 }
 
-fn read_records(path: &Path) -> io::Result<Vec<Record>> {
+/// What a file holds.
+#[derive(Default)]
+struct Lines {
+    records: Vec<Record>,
+    /// Whole lines that are no records. The last line may be cut short: nobody was told that it was written.
+    unreadable: usize,
+}
+
+fn read_records(path: &Path) -> io::Result<Lines> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Lines::default()),
         Err(error) => return Err(error),
     };
-    Ok(bytes.split(|b| *b == b'\n').filter_map(record::read).collect())
+    let mut lines = Lines::default();
+    for line in bytes.split_inclusive(|b| *b == b'\n') {
+        let (line, is_whole) = line
+            .strip_suffix(b"\n")
+            .map_or((line, false), |line| (line, true));
+        match record::read(line) {
+            Some(record) => lines.records.push(record),
+            None if is_whole && !line.is_empty() => lines.unreadable += 1,
+            None => {}
+        }
+    }
+    Ok(lines)
 }

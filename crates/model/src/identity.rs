@@ -47,6 +47,10 @@ pub enum InvalidIdentity {
     /// Control characters: CR and LF would smuggle headers.
     #[error("the name {0} has a control character in it")]
     ControlCharacter(String),
+    /// White space at an end, which HTTP/1.1 takes off a header's value and HTTP/2 doesn't: two names for one person, or one
+    /// for two.
+    #[error("the name {0} begins or ends with white space")]
+    Untrimmed(String),
     /// Reserved for Kubernetes' own components.
     #[error("the name {0} is reserved: names beginning with \"system:\" belong to Kubernetes")]
     Reserved(String),
@@ -56,8 +60,8 @@ impl Identity {
     /// An identity from names that came from outside.
     ///
     /// # Errors
-    /// [`InvalidIdentity`] if the user or any group is empty, too long, has control characters, or begins with
-    /// `system:` in any letter case or behind white space.
+    /// [`InvalidIdentity`] if the user or any group is empty, too long, has control characters, begins or ends with white
+    /// space, or begins with `system:` in any letter case.
     pub fn new<G: AsRef<str>>(
         user: &str,
         groups: impl IntoIterator<Item = G>,
@@ -119,6 +123,9 @@ fn check(name: &str) -> Result<(), InvalidIdentity> {
     if head.len() >= 7 && head[..7].eq_ignore_ascii_case(b"system:") {
         return Err(InvalidIdentity::Reserved(shown(name)));
     }
+    if name.trim().len() < name.len() {
+        return Err(InvalidIdentity::Untrimmed(shown(name)));
+    }
     Ok(())
 }
 
@@ -167,6 +174,17 @@ mod tests {
                 "{bad:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_name_that_not_every_http_keeps_as_it_is_is_refused() {
+        for bad in [" jane", "jane ", "\u{a0}jane", "jane\u{2003}", " "] {
+            assert!(
+                matches!(with_user(bad), Err(InvalidIdentity::Untrimmed(_))),
+                "{bad:?}"
+            );
+        }
+        assert!(with_user("Jane Doe").is_ok());
     }
 
     #[test]

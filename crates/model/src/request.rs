@@ -9,6 +9,9 @@ use std::{borrow::Cow, fmt};
 use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
+/// Go's `net/url` reads at most this many query parameters (`urlmaxqueryparams`).
+const MAX_PARAMETERS: usize = 10_000;
+
 /// A request to a Kubernetes API. Borrows from the URI it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KubeRequest<'a> {
@@ -78,6 +81,9 @@ pub enum InvalidRequest {
     /// `.` or `..`, plain or encoded.
     #[error("the path has a \".\" or \"..\" segment; give the path without it")]
     DotSegment,
+    /// The target is `*` or an authority.
+    #[error("the request names no path; paths begin with a slash")]
+    NoPath,
     /// `//` before the end.
     #[error("the path has an empty segment (\"//\")")]
     EmptySegment,
@@ -91,8 +97,11 @@ pub enum InvalidRequest {
     #[error("the path's percent-encoding is broken or not UTF-8")]
     BadEncoding,
     /// A method that Kubernetes gives no meaning to.
-    #[error("Kubernetes knows no such HTTP method on a resource; use GET, HEAD, POST, PUT, PATCH or DELETE")]
+    #[error("Kubernetes gives this HTTP method no meaning here; use GET, HEAD, POST, PUT, PATCH or DELETE")]
     Method,
+    /// More query parameters than the API server reads: it takes none of them then.
+    #[error("the query has more than {MAX_PARAMETERS} parameters")]
+    TooManyParameters,
     /// `/api/v1/watch` or `/api/v1/proxy` with nothing behind it.
     #[error("the path ends after \"watch\" or \"proxy\"; name a resource")]
     NoResource,
@@ -141,6 +150,12 @@ impl<'a> KubeRequest<'a> {
     pub fn classify(method: &Method, uri: &'a Uri) -> Result<Self, InvalidRequest> {
         let path = uri.path();
         let segments = Segments::read(path)?;
+        if uri
+            .query()
+            .is_some_and(|query| query.bytes().filter(|b| *b == b'&').count() >= MAX_PARAMETERS)
+        {
+            return Err(InvalidRequest::TooManyParameters);
+        }
         let Some((first, rest)) = segments.kept.split_first() else {
             segments.refuse_odd_before(usize::MAX)?;
             return non_resource(method, path);
@@ -208,6 +223,10 @@ impl ResourceRequest<'_> {
 }
 
 fn non_resource<'a>(method: &Method, path: &'a str) -> Result<KubeRequest<'a>, InvalidRequest> {
+    // Neither asks for anything: one makes a tunnel, the other sends the head, credentials included, back.
+    if matches!(*method, Method::CONNECT | Method::TRACE) {
+        return Err(InvalidRequest::Method);
+    }
     let decoded = decode(path)?;
     Ok(KubeRequest::NonResource {
         verb: lower(method),
@@ -315,7 +334,8 @@ struct Segments<'a> {
 impl<'a> Segments<'a> {
     fn read(path: &'a str) -> Result<Self, InvalidRequest> {
         let mut odd = None;
-        let inner = path.strip_prefix('/').unwrap_or(path);
+        // `OPTIONS *`, or a CONNECT's bare authority.
+        let inner = path.strip_prefix('/').ok_or(InvalidRequest::NoPath)?;
         let inner = inner.strip_suffix('/').unwrap_or(inner);
         let mut kept = Vec::with_capacity(8);
         if inner.is_empty() {
@@ -359,17 +379,7 @@ fn decode(raw: &str) -> Result<Cow<'_, str>, InvalidRequest> {
     if !raw.contains('%') {
         return Ok(Cow::Borrowed(raw));
     }
-    let broken = raw
-        .as_bytes()
-        .iter()
-        .enumerate()
-        .filter(|(_, b)| **b == b'%')
-        .any(|(at, _)| {
-            !raw.as_bytes()
-                .get(at + 1..at + 3)
-                .is_some_and(|h| h.iter().all(u8::is_ascii_hexdigit))
-        });
-    if broken {
+    if has_broken_encoding(raw) {
         return Err(InvalidRequest::BadEncoding);
     }
     let decoded = percent_decode_str(raw)
@@ -384,35 +394,42 @@ fn decode(raw: &str) -> Result<Cow<'_, str>, InvalidRequest> {
 /// A boolean query parameter as Kubernetes reads it (`Convert_Slice_string_To_bool`): the first value counts, and only
 /// absence, `0` and `false` in any case are false.
 fn query_flag(query: Option<&str>, key: &str) -> bool {
-    query_values(query, key)
-        .next()
-        .is_some_and(|value| !(value == "0" || value.eq_ignore_ascii_case("false")))
+    query_value(query, key).is_some_and(|value| !(value == b"0" || value.eq_ignore_ascii_case(b"false")))
 }
 
-/// The values of a query key, decoded as Go's `url.ParseQuery` does: `+` is a space, and a pair with a `;` is dropped.
-fn query_values<'q>(query: Option<&'q str>, key: &str) -> impl Iterator<Item = String> + 'q {
-    let key = key.to_owned();
+/// The first value of a query key, decoded as Go's `url.ParseQuery` does: `+` is a space, a pair with a `;` or broken
+/// percent-encoding is dropped, and what isn't UTF-8 is kept all the same.
+fn query_value(query: Option<&str>, key: &str) -> Option<Vec<u8>> {
     query
         .unwrap_or_default()
         .split('&')
         .filter(|pair| !pair.contains(';'))
-        .filter_map(move |pair| {
+        .find_map(|pair| {
             let (k, v) = pair.split_once('=').unwrap_or((pair, ""));
-            (form_decode(k)? == key).then(|| form_decode(v))?
+            let (k, v) = (form_decode(k)?, form_decode(v)?);
+            (k == key.as_bytes()).then_some(v)
         })
 }
 
-fn form_decode(text: &str) -> Option<String> {
-    let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced)
-        .decode_utf8()
-        .ok()
-        .map(Cow::into_owned)
+fn form_decode(text: &str) -> Option<Vec<u8>> {
+    if has_broken_encoding(text) {
+        return None;
+    }
+    Some(percent_decode_str(&text.replace('+', " ")).collect())
+}
+
+fn has_broken_encoding(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
+    bytes
+        .iter()
+        .enumerate()
+        .any(|(at, b)| *b == b'%' && !bytes.get(at + 1..at + 3).is_some_and(is_hex))
 }
 
 /// The name in `fieldSelector=metadata.name=NAME`, for the audit row.
 fn selected_name(query: Option<&str>) -> Option<String> {
-    let selector = query_values(query, "fieldSelector").next()?;
+    let selector = String::from_utf8(query_value(query, "fieldSelector")?).ok()?;
     selector.split(',').find_map(|term| {
         let value = term.strip_prefix("metadata.name=")?;
         let value = value.strip_prefix('=').unwrap_or(value);
@@ -575,6 +592,10 @@ mod tests {
         }
         assert_eq!(classify("TRACE", "/api/v1/pods"), Err(Method));
         assert_eq!(classify("CONNECT", "/api/v1/pods"), Err(Method));
+        assert_eq!(classify("CONNECT", "/version"), Err(Method));
+        assert_eq!(classify("TRACE", "/version"), Err(Method));
+        let many = format!("/api/v1/pods?{}watch=1", "a&".repeat(10_000));
+        assert_eq!(classify("GET", &many), Err(TooManyParameters));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::{Request, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -19,7 +20,8 @@ pub struct Body(Kind);
 enum Kind {
     Empty,
     Full(Option<Bytes>),
-    Incoming(Incoming),
+    Http1(Incoming),
+    Http2(Incoming),
     Boxed(Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>),
 }
 
@@ -28,7 +30,8 @@ impl std::fmt::Debug for Kind {
         f.write_str(match self {
             Self::Empty => "Empty",
             Self::Full(_) => "Full",
-            Self::Incoming(_) => "Incoming",
+            Self::Http1(_) => "Http1",
+            Self::Http2(_) => "Http2",
             Self::Boxed(_) => "Boxed",
         })
     }
@@ -43,7 +46,29 @@ impl Body {
     /// A body that is there already.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        if bytes.is_empty() { Self::empty() } else { Self(Kind::Full(Some(bytes))) }
+        if bytes.is_empty() {
+            Self::empty()
+        } else {
+            Self(Kind::Full(Some(bytes)))
+        }
+    }
+
+    /// The body of a request that came in on a connection we serve. Over HTTP/2 it differs from hyper's own in one
+    /// thing: a body whose stream was reset is an error, whatever the reason.
+    pub fn from_request(request: Request<Incoming>) -> Request<Self> {
+        let is_http2 = request.version() == Version::HTTP_2;
+        request.map(|body| {
+            Self(if is_http2 {
+                Kind::Http2(body)
+            } else {
+                Kind::Http1(body)
+            })
+        })
+    }
+
+    /// The body of an answer that came over HTTP/1.1.
+    pub fn from_http1(incoming: Incoming) -> Self {
+        Self(Kind::Http1(incoming))
     }
 
     /// Any other body, at the price of a box.
@@ -52,13 +77,10 @@ impl Body {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(Kind::Boxed(Box::pin(http_body_util::BodyExt::map_err(body, Into::into))))
-    }
-}
-
-impl From<Incoming> for Body {
-    fn from(incoming: Incoming) -> Self {
-        Self(Kind::Incoming(incoming))
+        Self(Kind::Boxed(Box::pin(http_body_util::BodyExt::map_err(
+            body,
+            Into::into,
+        ))))
     }
 }
 
@@ -73,9 +95,10 @@ impl HttpBody for Body {
         match &mut self.get_mut().0 {
             Kind::Empty => Poll::Ready(None),
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Kind::Incoming(body) => {
+            Kind::Http1(body) => {
                 Poll::Ready(ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(Into::into)))
             }
+            Kind::Http2(body) => poll_http2(body, cx),
             Kind::Boxed(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -84,7 +107,7 @@ impl HttpBody for Body {
         match &self.0 {
             Kind::Empty => true,
             Kind::Full(bytes) => bytes.is_none(),
-            Kind::Incoming(body) => body.is_end_stream(),
+            Kind::Http1(body) | Kind::Http2(body) => body.is_end_stream(),
             Kind::Boxed(body) => body.is_end_stream(),
         }
     }
@@ -93,8 +116,22 @@ impl HttpBody for Body {
         match &self.0 {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Kind::Incoming(body) => body.size_hint(),
+            Kind::Http1(body) | Kind::Http2(body) => body.size_hint(),
             Kind::Boxed(body) => body.size_hint(),
         }
+    }
+}
+
+/// The next frame of a body that comes over HTTP/2. hyper takes a reset with NO_ERROR for the end, as that of an answer
+/// that came before its request was read may be; but only END_STREAM says that a message is whole (RFC 9113, 8.1), and
+/// what was cut short must never look complete to whoever it is passed on to.
+pub(crate) fn poll_http2(
+    body: &mut Incoming,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+        Some(frame) => Poll::Ready(Some(frame.map_err(Into::into))),
+        None if body.is_end_stream() => Poll::Ready(None),
+        None => Poll::Ready(Some(Err("the stream was reset before the body's end".into()))),
     }
 }

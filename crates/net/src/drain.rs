@@ -33,18 +33,29 @@ impl Drain {
     pub fn new() -> Self {
         let (stage, _) = watch::channel(Stage::Running);
         let (member, all_gone) = mpsc::channel(1);
-        Self { stage, all_gone, member }
+        Self {
+            stage,
+            all_gone,
+            member,
+        }
     }
 
     /// A handle for a listener or connection.
     pub fn watch(&self) -> Watch {
-        Watch { stage: self.stage.subscribe(), _member: self.member.clone() }
+        Watch {
+            stage: self.stage.subscribe(),
+            _member: self.member.clone(),
+        }
     }
 
     /// Drains for at most `grace`, then cuts, and waits at most five seconds more for everything to let go.
     /// Returns whether everything ended by itself within the grace.
     pub async fn finish(self, grace: Duration) -> bool {
-        let Self { stage, mut all_gone, member } = self;
+        let Self {
+            stage,
+            mut all_gone,
+            member,
+        } = self;
         drop(member);
         stage.send_replace(Stage::Draining);
         if tokio::time::timeout(grace, all_gone.recv()).await.is_ok() {

@@ -15,6 +15,7 @@ pub mod link;
 pub mod listen;
 pub mod problem;
 pub mod serve;
+mod severable;
 pub mod status;
 pub mod upgrade;
 pub mod workers;

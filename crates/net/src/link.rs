@@ -21,19 +21,26 @@ use hyper::{
     client::conn::http2::{self, SendRequest},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::Notify,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
-use crate::{Body, BoxError, workers};
+use crate::{
+    Body, BoxError, body,
+    severable::{Knife, Severable},
+    workers,
+};
 
 /// What one stream may have sent to us unread, in bytes: enough for 20 MB/s at 25 ms.
 const STREAM_WINDOW: u32 = 512 * 1024;
 /// What all streams together may have: as good as unlimited, because a stream that nobody reads must take nothing away
 /// from the others (head-of-line blocking). Memory is bounded by streams × [`STREAM_WINDOW`].
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// Streams that share a link before the next is taken: together they fill packets, apart they fill system calls.
+const ABREAST: usize = 32;
+/// How long the other side may take for its first word.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams that we take the other side to allow before it said how many: none, so that its word is recognized.
+const UNANNOUNCED: usize = 0;
 
 /// An HTTP/2 connection to send on. Cheap to clone.
 #[derive(Clone)]
@@ -49,9 +56,11 @@ struct Shared {
     /// Streams that the peer allows at once, as last announced.
     allowed: AtomicUsize,
     in_flight: AtomicUsize,
+    /// Of those, the streams of [`Traffic::Bulk`].
+    bulk: AtomicUsize,
     closed: AtomicBool,
     /// Ends the connection at once.
-    cut: Notify,
+    knife: Arc<Knife>,
     counters: Arc<StreamCounters>,
 }
 
@@ -74,6 +83,16 @@ impl StreamCounters {
     }
 }
 
+/// What a stream does to those beside it on one connection. HTTP/2 shares the sending fairly, but what is in the
+/// kernel's buffers goes out in order: beside a stream that fills them, every small answer waits for megabytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// Small answers, and watches.
+    Brief,
+    /// As much as the other side takes: logs, copies, forwarded ports.
+    Bulk,
+}
+
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
@@ -86,50 +105,87 @@ pub enum SendError {
     Broken(#[source] hyper::Error),
 }
 
+/// Why a connection is no link.
+#[derive(Debug, thiserror::Error)]
+pub enum HandshakeError {
+    /// HTTP/2 can't be spoken on it.
+    #[error("HTTP/2 can't be spoken on the connection: {0}")]
+    Http2(#[from] hyper::Error),
+    /// The other side ended it, or sent something else than HTTP/2.
+    #[error("the other side does not speak HTTP/2, or closed the connection")]
+    Closed,
+    /// The other side never sent its settings.
+    #[error("the other side said nothing within {} s", HANDSHAKE_TIMEOUT.as_secs())]
+    Silent,
+}
+
 impl Link {
-    /// Speaks HTTP/2 as a client on a connected stream, and drives it on the calling worker until it ends.
+    /// Speaks HTTP/2 as a client on a connected stream, and drives it on the calling worker until it ends; then `on_end`
+    /// is called.
+    ///
+    /// Returns once the other side has said how many streams it takes at once: requests beyond that would queue up
+    /// behind others, which may be watches and never end.
     ///
     /// # Errors
-    /// If the HTTP/2 preface can't be exchanged.
-    pub async fn handshake<I>(io: I, counters: Arc<StreamCounters>, on_end: impl FnOnce() + Send + 'static) -> hyper::Result<Self>
+    /// [`HandshakeError`] if there is no such word within ten seconds. `on_end` is not called then.
+    pub async fn handshake<I>(
+        io: I,
+        counters: Arc<StreamCounters>,
+        on_end: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, HandshakeError>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buf_size(256 * 1024)
-            .max_frame_size(32 * 1024)
-            .max_header_list_size(1024 * 1024)
-            .max_concurrent_reset_streams(1024)
-            .keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(10))
-            // An idle connection that died unseen would swallow the next request.
-            .keep_alive_while_idle(true)
-            .handshake(TokioIo::new(io))
-            .await?;
+        let (io, knife) = Severable::new(io);
+        let exchange = async {
+            let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .initial_max_send_streams(UNANNOUNCED)
+                .max_send_buf_size(256 * 1024)
+                .max_frame_size(32 * 1024)
+                .max_header_list_size(1024 * 1024)
+                .max_concurrent_reset_streams(1024)
+                .keep_alive_interval(Duration::from_secs(10))
+                .keep_alive_timeout(Duration::from_secs(10))
+                // An idle connection that died unseen would swallow the next request.
+                .keep_alive_while_idle(true)
+                .handshake::<_, Body>(TokioIo::new(io))
+                .await?;
+            let mut heard = false;
+            while connection.current_max_send_streams() == UNANNOUNCED {
+                tokio::select! {
+                    ended = &mut connection => return Err(ended.err().map_or(HandshakeError::Closed, Into::into)),
+                    () = knife.first_word(), if !heard => heard = true,
+                    // The settings come in pieces, or another thread still looks at them.
+                    () = tokio::time::sleep(Duration::from_millis(1)), if heard => {}
+                }
+            }
+            Ok((sender, connection))
+        };
+        let (sender, mut connection) = tokio::time::timeout(HANDSHAKE_TIMEOUT, exchange)
+            .await
+            .map_err(|_| HandshakeError::Silent)??;
         let shared = Arc::new(Shared {
             worker: workers::current(),
-            allowed: AtomicUsize::new(100),
+            allowed: AtomicUsize::new(connection.current_max_send_streams()),
             in_flight: AtomicUsize::new(0),
+            bulk: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
-            cut: Notify::new(),
+            knife,
             counters,
         });
         let driven = shared.clone();
         tokio::spawn(async move {
-            let mut connection = connection;
-            let ended = std::future::poll_fn(|cx| {
+            let result = std::future::poll_fn(|cx| {
                 let polled = Pin::new(&mut connection).poll(cx);
-                driven.allowed.store(connection.current_max_send_streams(), Ordering::Relaxed);
+                driven
+                    .allowed
+                    .store(connection.current_max_send_streams(), Ordering::Relaxed);
                 polled
-            });
-            let result = tokio::select! {
-                result = ended => result,
-                () = driven.cut.notified() => Ok(()),
-            };
-            drop(connection);
+            })
+            .await;
             driven.closed.store(true, Ordering::Release);
             if let Err(error) = result {
                 debug!(%error, "link ended");
@@ -149,15 +205,24 @@ impl Link {
         self.in_flight() < self.shared.allowed.load(Ordering::Relaxed)
     }
 
-    /// Ends the connection with everything on it.
+    /// Ends the connection with everything on it, whatever the other side does.
     pub fn cut(&self) {
         self.shared.closed.store(true, Ordering::Release);
-        self.shared.cut.notify_one();
+        self.shared.knife.cut();
     }
 
     /// Streams open now.
     pub fn in_flight(&self) -> usize {
         self.shared.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether a stream of this kind, sent here, finds its own kind alone.
+    pub fn suits(&self, traffic: Traffic) -> bool {
+        let bulk = self.shared.bulk.load(Ordering::Relaxed);
+        match traffic {
+            Traffic::Brief => bulk == 0,
+            Traffic::Bulk => bulk > 0 || self.in_flight() == 0,
+        }
     }
 
     /// Whether the calling worker drives it: sending then wakes no other thread.
@@ -171,14 +236,30 @@ impl Link {
     /// # Errors
     /// [`SendError`], which says whether the request may be sent again.
     pub async fn send(&mut self, request: Request<Body>) -> Result<Response<LinkBody>, SendError> {
-        let guard = StreamGuard::open(self.shared.clone());
+        self.send_as(Traffic::Brief, request).await
+    }
+
+    /// [`Link::send`], for a stream of that kind.
+    ///
+    /// # Errors
+    /// As [`Link::send`].
+    pub async fn send_as(
+        &mut self,
+        traffic: Traffic,
+        request: Request<Body>,
+    ) -> Result<Response<LinkBody>, SendError> {
+        let guard = StreamGuard::open(self.shared.clone(), traffic);
         match self.sender.send_request(request).await {
             Ok(response) => Ok(response.map(|body| LinkBody { body, _open: guard })),
             Err(error) => {
                 if error.is_closed() || error.is_canceled() {
                     self.shared.closed.store(true, Ordering::Release);
                 }
-                Err(if was_unprocessed(&error) { SendError::Unprocessed(error) } else { SendError::Broken(error) })
+                Err(if was_unprocessed(&error) {
+                    SendError::Unprocessed(error)
+                } else {
+                    SendError::Broken(error)
+                })
             }
         }
     }
@@ -186,7 +267,9 @@ impl Link {
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("shared", &self.shared).finish_non_exhaustive()
+        f.debug_struct("Link")
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
     }
 }
 
@@ -208,20 +291,29 @@ fn was_unprocessed(error: &hyper::Error) -> bool {
     false
 }
 
-struct StreamGuard(Arc<Shared>);
+struct StreamGuard {
+    shared: Arc<Shared>,
+    traffic: Traffic,
+}
 
 impl StreamGuard {
-    fn open(shared: Arc<Shared>) -> Self {
+    fn open(shared: Arc<Shared>, traffic: Traffic) -> Self {
         shared.in_flight.fetch_add(1, Ordering::Relaxed);
+        if traffic == Traffic::Bulk {
+            shared.bulk.fetch_add(1, Ordering::Relaxed);
+        }
         shared.counters.opened.fetch_add(1, Ordering::Relaxed);
-        Self(shared)
+        Self { shared, traffic }
     }
 }
 
 impl Drop for StreamGuard {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.0.counters.closed.fetch_add(1, Ordering::Relaxed);
+        self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.traffic == Traffic::Bulk {
+            self.shared.bulk.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.shared.counters.closed.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -241,8 +333,11 @@ impl http_body::Body for LinkBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx).map(|frame| frame.map(|f| f.map_err(Into::into)))
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        body::poll_http2(&mut self.body, cx)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -264,7 +359,10 @@ pub struct LinkSet {
 impl LinkSet {
     /// No links yet, counting streams in `counters`.
     pub fn new(counters: Arc<StreamCounters>) -> Self {
-        Self { links: ArcSwap::default(), counters }
+        Self {
+            links: ArcSwap::default(),
+            counters,
+        }
     }
 
     /// The counters of all its links.
@@ -283,14 +381,19 @@ impl LinkSet {
 
     /// Forgets the links that ended. Returns how many are left.
     pub fn prune(&self) -> usize {
-        self.links.rcu(|links| links.iter().filter(|l| l.is_open()).cloned().collect::<Vec<_>>());
+        self.links
+            .rcu(|links| links.iter().filter(|l| l.is_open()).cloned().collect::<Vec<_>>());
         self.links.load().len()
     }
 
     /// Ends all links with everything on them. Returns how many were open.
     pub fn cut(&self) -> usize {
         let links = self.links.swap(Arc::default());
-        links.iter().filter(|link| link.is_open()).inspect(|link| link.cut()).count()
+        links
+            .iter()
+            .filter(|link| link.is_open())
+            .inspect(|link| link.cut())
+            .count()
     }
 
     /// How many links are open.
@@ -303,13 +406,21 @@ impl LinkSet {
         self.links.load().iter().map(Link::in_flight).sum()
     }
 
-    /// The best link for the next request: open, with room, on the calling worker if possible, least busy.
-    pub fn pick(&self) -> Option<Link> {
+    /// The best link for the next stream: open, with room, not beside traffic of the other kind, on the calling worker if
+    /// possible, less busy by dozens.
+    pub fn pick(&self, traffic: Traffic) -> Option<Link> {
         let links = self.links.load();
         links
             .iter()
             .filter(|link| link.is_open())
-            .min_by_key(|link| (!link.has_room(), !link.is_near(), link.in_flight()))
+            .min_by_key(|link| {
+                (
+                    !link.has_room(),
+                    !link.suits(traffic),
+                    !link.is_near(),
+                    link.in_flight() / ABREAST,
+                )
+            })
             .cloned()
     }
 }

@@ -1,8 +1,16 @@
 //! Serving HTTP on one connection: HTTP/2 or HTTP/1.1 by ALPN, with limits, and an end that lets requests finish.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use http::{Request, Response};
+use futures_util::future::{Either, Ready, ready};
+use http::{HeaderValue, Request, Response, header};
 use hyper::{
     body::Incoming,
     rt::{Read, Write},
@@ -13,12 +21,15 @@ use mk8s_tls::{ServerConfig, TlsAcceptor};
 use tokio::net::TcpStream;
 use tracing::debug;
 
-use crate::{Body, drain::Watch};
+use crate::{Body, drain::Watch, status::Status};
 
 /// The longest request head taken, in bytes. kubectl's longest (an exec with many arguments) are far below.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// How long a client may take for TLS and the first request's head.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a connection that is drained is still listened to if nothing was ever asked on it: its first request may be
+/// on its way.
+const FIRST_WORD_WHILE_DRAINING: Duration = Duration::from_secs(1);
 /// Streams that one client connection may have open; client-go opens another connection beyond.
 pub const CLIENT_STREAMS: u32 = 250;
 
@@ -63,7 +74,10 @@ pub fn negotiated(stream: &mk8s_tls::ServerTlsStream<TcpStream>) -> Protocol {
 }
 
 /// Serves one connection until it ends, or is drained and then cut.
-pub async fn connection<I, S>(io: I, protocol: Protocol, service: S, mut drain: Watch)
+///
+/// An HTTP/1.1 request that wants to switch protocols has the [`Watch`] among its extensions: whoever takes the connection
+/// over holds it, and ends when it is cut.
+pub async fn connection<I, S>(io: I, protocol: Protocol, service: S, drain: Watch)
 where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     S: hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
@@ -71,21 +85,7 @@ where
 {
     let io = TokioIo::new(io);
     let result = match protocol {
-        Protocol::Http1 => {
-            let mut builder = http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
-            let mut connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
-            tokio::select! {
-                result = connection.as_mut() => result,
-                () = drain.draining() => {
-                    connection.as_mut().graceful_shutdown();
-                    tokio::select! {
-                        result = connection => result,
-                        () = drain.cut() => Ok(()),
-                    }
-                }
-            }
-        }
+        Protocol::Http1 => serve_http1(io, service, drain).await,
         Protocol::Http2 => serve_http2(client_facing_http2(), io, service, drain).await,
     };
     if let Err(error) = result {
@@ -93,7 +93,35 @@ where
     }
 }
 
-/// Serves HTTP/2 with a given builder until the connection ends, or is drained and then cut.
+async fn serve_http1<I, S>(io: I, service: S, mut drain: Watch) -> hyper::Result<()>
+where
+    I: Read + Write + Unpin + Send + 'static,
+    S: hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+{
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES);
+    let service = Http1 {
+        service,
+        drain: drain.clone(),
+    };
+    let mut connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
+    tokio::select! {
+        result = connection.as_mut() => result,
+        () = drain.draining() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                result = connection => result,
+                () = drain.cut() => Ok(()),
+            }
+        }
+    }
+}
+
+/// Serves HTTP/2 with a given builder until the connection ends, or is drained and then cut. A client that asks for
+/// nothing within [`HEAD_TIMEOUT`] of connecting is dropped.
 ///
 /// # Errors
 /// What broke the connection.
@@ -108,16 +136,99 @@ where
     S: hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,
 {
+    let asked = Arc::new(AtomicBool::new(false));
+    let service = Noticing {
+        service,
+        asked: asked.clone(),
+    };
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
     tokio::select! {
         result = connection.as_mut() => result,
+        () = silence(&asked, HEAD_TIMEOUT) => Ok(()),
         () = drain.draining() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 result = connection => result,
+                () = silence(&asked, FIRST_WORD_WHILE_DRAINING) => Ok(()),
                 () = drain.cut() => Ok(()),
             }
         }
+    }
+}
+
+/// What hyper leaves to do on HTTP/1.1. A head that is too long is refused: hyper bounds its buffer, and that at up to twice
+/// the size, so that a head which comes in large enough pieces passes. And who wants to switch protocols gets the [`Watch`],
+/// because hyper's part ends with the switch, and the drain is to wait for what comes after.
+struct Http1<S> {
+    service: S,
+    drain: Watch,
+}
+
+impl<S> hyper::service::Service<Request<Incoming>> for Http1<S>
+where
+    S: hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<S::Future, Ready<Result<Response<Body>, Infallible>>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        if head_bytes(&request) > MAX_HEAD_BYTES {
+            let why = format!(
+                "request line and headers together may have {} KiB",
+                MAX_HEAD_BYTES / 1024
+            );
+            let mut response = Status::head_too_large(why).into_response();
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            return Either::Right(ready(Ok(response)));
+        }
+        if request.headers().contains_key(header::UPGRADE) {
+            request.extensions_mut().insert(self.drain.clone());
+        }
+        Either::Left(self.service.call(request))
+    }
+}
+
+/// The size of a request's head on the wire, but for a few bytes.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |path| path.as_str().len());
+    let headers = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4);
+    path + headers.sum::<usize>()
+}
+
+/// Notes that there was a request. hyper limits the time for a head on HTTP/1.1 alone: a client that never finishes its
+/// HTTP/2 preface would be waited for without end.
+struct Noticing<S> {
+    service: S,
+    asked: Arc<AtomicBool>,
+}
+
+impl<S: hyper::service::Service<Request<Incoming>>> hyper::service::Service<Request<Incoming>>
+    for Noticing<S>
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, request: Request<Incoming>) -> S::Future {
+        self.asked.store(true, Ordering::Relaxed);
+        self.service.call(request)
+    }
+}
+
+/// Resolves after `limit` if nothing has been asked by then, and else never.
+async fn silence(asked: &AtomicBool, limit: Duration) {
+    tokio::time::sleep(limit).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
     }
 }
 

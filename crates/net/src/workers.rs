@@ -39,8 +39,13 @@ impl Workers {
     /// # Errors
     /// If the system refuses a thread or an event queue.
     pub fn start(name: &str, count: usize) -> io::Result<Self> {
-        let workers = (0..count.max(1)).map(|index| Worker::start(name, index)).collect::<io::Result<_>>()?;
-        Ok(Self { workers, next: AtomicUsize::new(0) })
+        let workers = (0..count.max(1))
+            .map(|index| Worker::start(name, index))
+            .collect::<io::Result<_>>()?;
+        Ok(Self {
+            workers,
+            next: AtomicUsize::new(0),
+        })
     }
 
     /// One worker per core that this process may use.
@@ -70,15 +75,19 @@ impl Workers {
 
 impl Worker {
     fn start(name: &str, index: usize) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
-        thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
-            CURRENT.set(Some(index));
-            let _ = runtime.block_on(stopped);
-            // Connections that outlived the drain are dropped with the runtime; blocking work isn't waited for.
-            runtime.shutdown_background();
-        })?;
+        thread::Builder::new()
+            .name(format!("{name}-{index}"))
+            .spawn(move || {
+                CURRENT.set(Some(index));
+                let _ = runtime.block_on(stopped);
+                // Connections that outlived the drain are dropped with the runtime; blocking work isn't waited for.
+                runtime.shutdown_background();
+            })?;
         Ok(Self { handle, _stop: stop })
     }
 }

@@ -58,7 +58,10 @@ impl<'a> Facts<'a> {
         };
         let (rule, denied, policy_version) = match *verdict {
             Verdict::Allowed(grant) => (Some((&*grant.rule).into()), None, grant.policy_version),
-            Verdict::Denied { reason, policy_version } => (None, Some(reason.into()), policy_version),
+            Verdict::Denied {
+                reason,
+                policy_version,
+            } => (None, Some(reason.into()), policy_version),
         };
         let path_and_query = self.uri.path_and_query().map_or("/", |p| p.as_str());
         AuditOpen {
@@ -67,13 +70,19 @@ impl<'a> Facts<'a> {
             user: self.identity.user().into(),
             groups: self.identity.groups().map(Into::into).collect(),
             source: self.source.to_string().into(),
-            user_agent: self.headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).map(Into::into),
+            user_agent: self
+                .headers
+                .get(header::USER_AGENT)
+                .and_then(|v| v.to_str().ok())
+                .map(Into::into),
             cluster: Some(self.cluster.as_str().into()),
             method: self.method.as_str().into(),
             uri: path_and_query.into(),
             verb: request.map_or("", KubeRequest::verb).into(),
             resource: resource.map_or("".into(), |r| r.resource_path()),
-            api_group: resource.filter(|r| !r.group.is_empty()).map(|r| (&*r.group).into()),
+            api_group: resource
+                .filter(|r| !r.group.is_empty())
+                .map(|r| (&*r.group).into()),
             namespace: resource.and_then(|r| r.namespace.as_deref()).map(Into::into),
             name: resource.and_then(|r| r.name.as_deref()).map(Into::into),
             rule,
@@ -98,9 +107,20 @@ impl Ticket {
     ///
     /// # Errors
     /// [`AuditUnavailable`], if it couldn't be.
-    pub fn open(log: Arc<dyn AuditLog>, event: &AuditOpen<'_>, started: Instant) -> Result<Self, AuditUnavailable> {
+    pub fn open(
+        log: Arc<dyn AuditLog>,
+        event: &AuditOpen<'_>,
+        started: Instant,
+    ) -> Result<Self, AuditUnavailable> {
         log.open(event)?;
-        Ok(Self { log, id: event.id, started, status: 0, bytes_sent: 0, ended: false })
+        Ok(Self {
+            log,
+            id: event.id,
+            started,
+            status: 0,
+            bytes_sent: 0,
+            ended: false,
+        })
     }
 
     /// The event's id, which the API server's own audit log will have too.
@@ -142,7 +162,10 @@ impl Drop for Ticket {
 
 impl std::fmt::Debug for Ticket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ticket").field("id", &self.id).field("status", &self.status).finish_non_exhaustive()
+        f.debug_struct("Ticket")
+            .field("id", &self.id)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
     }
 }
 

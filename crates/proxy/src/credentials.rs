@@ -83,12 +83,13 @@ impl Credentials {
         }
     }
 
-    /// After a 401: looks again. Returns whether there is another token now, so that asking again makes sense.
-    pub fn refresh(&self) -> bool {
-        match self {
-            Self::None | Self::Token(_) => false,
-            Self::TokenFile(file) => file.reread(),
-        }
+    /// After a 401 to `used`: looks again. Returns another token if there is one now, so that asking again makes sense.
+    pub fn renewed(&self, used: Option<&HeaderValue>) -> Option<HeaderValue> {
+        let Self::TokenFile(file) = self else { return None };
+        file.reread();
+        // Compared with what was sent: somebody else may have read the file a moment ago.
+        let current = file.current.load().0.clone();
+        (Some(&current) != used).then_some(current)
     }
 }
 
@@ -120,7 +121,12 @@ impl TokenFile {
         if now >= due
             && self
                 .reread_at_ms
-                .compare_exchange(due, now + millis(TOKEN_FILE_TTL), Ordering::Relaxed, Ordering::Relaxed)
+                .compare_exchange(
+                    due,
+                    now + millis(TOKEN_FILE_TTL),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
                 .is_ok()
         {
             self.reread();
@@ -128,18 +134,11 @@ impl TokenFile {
         self.current.load().0.clone()
     }
 
-    fn reread(&self) -> bool {
+    fn reread(&self) {
         match read(&self.path) {
-            Ok(header) if header == self.current.load().0 => false,
-            Ok(header) => {
-                self.current.store(Arc::new(SecretHeader(header)));
-                true
-            }
-            Err(error) => {
-                // The last token may still be good; if not, the API server's 401 says so.
-                warn!(%error, "keeping the previous token");
-                false
-            }
+            Ok(header) => self.current.store(Arc::new(SecretHeader(header))),
+            // The last token may still be good; if not, the API server's 401 says so.
+            Err(error) => warn!(%error, "keeping the previous token"),
         }
     }
 }
@@ -147,7 +146,10 @@ impl TokenFile {
 fn read(path: &PathBuf) -> Result<HeaderValue, CredentialsError> {
     let text = std::fs::read_to_string(path)
         .map(SecretString::from)
-        .map_err(|source| CredentialsError::Read { path: path.clone(), source })?;
+        .map_err(|source| CredentialsError::Read {
+            path: path.clone(),
+            source,
+        })?;
     bearer(text.expose_secret(), &path.display().to_string())
 }
 
@@ -177,10 +179,19 @@ mod tests {
         std::fs::write(&path, "first\n").expect("write");
         let credentials = Credentials::token_file(path.clone()).expect("readable");
         assert_eq!(credentials.authorization().expect("token"), "Bearer first");
-        assert!(!credentials.refresh(), "nothing changed");
+        let used = credentials.authorization().expect("token");
+        assert_eq!(credentials.renewed(Some(&used)), None, "nothing changed");
         std::fs::write(&path, "second").expect("write");
-        assert!(credentials.refresh());
+        assert_eq!(
+            credentials.renewed(Some(&used)).expect("renewed"),
+            "Bearer second"
+        );
         assert_eq!(credentials.authorization().expect("token"), "Bearer second");
+        assert_eq!(
+            credentials.renewed(Some(&used)).expect("renewed"),
+            "Bearer second",
+            "also for whoever asks next"
+        );
     }
 
     #[test]
@@ -189,10 +200,11 @@ mod tests {
         let path = dir.path().join("token");
         std::fs::write(&path, "first").expect("write");
         let credentials = Credentials::token_file(path.clone()).expect("readable");
+        let used = credentials.authorization().expect("token");
         std::fs::write(&path, "").expect("write");
-        assert!(!credentials.refresh());
+        assert_eq!(credentials.renewed(Some(&used)), None);
         std::fs::remove_file(&path).expect("remove");
-        assert!(!credentials.refresh());
+        assert_eq!(credentials.renewed(Some(&used)), None);
         assert_eq!(credentials.authorization().expect("token"), "Bearer first");
     }
 

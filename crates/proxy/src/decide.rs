@@ -63,7 +63,10 @@ impl<T> Permitted<T> {
 
     /// The same permission for what `inner` was made into.
     pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Permitted<U> {
-        Permitted { inner: change(self.inner), grant: self.grant }
+        Permitted {
+            inner: change(self.inner),
+            grant: self.grant,
+        }
     }
 
     /// Takes the permission off, to act on it.

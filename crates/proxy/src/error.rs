@@ -53,21 +53,28 @@ pub enum ForwardError {
     /// The outbound request could not be put together.
     #[error("can't put the request together: {0}")]
     Request(#[from] http::Error),
-    /// We have no valid credentials for the cluster.
-    #[error("no credentials: {0}")]
-    Credentials(#[source] BoxError),
+    /// The API server does not know us: our token or certificate for it is no good.
+    #[error("its API server does not accept the gateway's own credentials")]
+    Credentials,
     /// An upgrade was answered with success, but not with 101.
     #[error("the upgrade was answered with {0} instead of 101 Switching Protocols")]
     NotUpgraded(http::StatusCode),
+    /// An upgrade was answered with 101, but not to the protocol that was asked for.
+    #[error(
+        "the upgrade was answered with 101 Switching Protocols, but not to the protocol that was asked for"
+    )]
+    SwitchedElsewhere,
 }
 
 impl PathError {
     /// What the audit row says.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Invalid(_) | Self::Impersonation(_) | Self::Denied(_) | Self::Audit(_) | Self::Unroutable(_) => {
-                Outcome::Refused
-            }
+            Self::Invalid(_)
+            | Self::Impersonation(_)
+            | Self::Denied(_)
+            | Self::Audit(_)
+            | Self::Unroutable(_) => Outcome::Refused,
             Self::Body(_) => Outcome::ClientGone,
             Self::Forward { .. } => Outcome::UpstreamFailed,
         }
@@ -81,19 +88,38 @@ impl PathError {
             Self::Denied(why) => Status::forbidden(why.to_string()),
             Self::Audit(why) => return Status::unavailable(format!("{why}; ask the gateway's operator"), 10),
             Self::Unroutable(Unroutable::Unknown(name)) => {
-                return Status::not_found(format!("there is no cluster {name:?}; `mk8s clusters list` shows yours", name = name.as_str()));
+                return Status::not_found(format!(
+                    "there is no cluster {name:?}; `mk8s clusters list` shows yours",
+                    name = name.as_str()
+                ));
             }
-            Self::Unroutable(why @ Unroutable::Disconnected { .. }) => return Status::unavailable(why.to_string(), 5),
+            // client-go asks ten times, as often as this says: long enough for an agent that comes back, short enough for
+            // a person who waits.
+            Self::Unroutable(why @ Unroutable::Disconnected { .. }) => {
+                return Status::unavailable(why.to_string(), 1);
+            }
             Self::Body(why) => return Status::bad_request(format!("the request's body broke off: {why}")),
-            Self::Forward { source: ForwardError::NotUpgraded(_) | ForwardError::Request(_), .. } => {
+            Self::Forward {
+                source:
+                    ForwardError::NotUpgraded(_) | ForwardError::SwitchedElsewhere | ForwardError::Request(_),
+                ..
+            } => {
                 return Status::bad_gateway(self.to_string());
             }
             // Not processed: client-go repeats any request that is answered 429 with Retry-After.
-            Self::Forward { source: ForwardError::Unprocessed | ForwardError::Connect(_), .. } if !is_safe_to_repeat => {
+            Self::Forward {
+                source: ForwardError::Unprocessed | ForwardError::Connect(_),
+                ..
+            } if !is_safe_to_repeat => {
                 return Status::too_many_requests(self.to_string(), 1);
             }
-            Self::Forward { source: ForwardError::Broken(_), .. } if !is_safe_to_repeat => {
-                return Status::bad_gateway(format!("{self}; it may or may not have been carried out: look before you repeat it"));
+            Self::Forward {
+                source: ForwardError::Broken(_),
+                ..
+            } if !is_safe_to_repeat => {
+                return Status::bad_gateway(format!(
+                    "{self}; it may or may not have been carried out: look before you repeat it"
+                ));
             }
             Self::Forward { .. } => return Status::unavailable(self.to_string(), 1),
         };

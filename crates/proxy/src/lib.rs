@@ -20,9 +20,11 @@ pub mod lifetime;
 pub mod path;
 pub mod rewrite;
 pub mod sanitize;
+pub mod upgrade;
 pub mod upstream;
 
 pub use audit::{AuditLog, AuditUnavailable};
 pub use decide::{Authorizer, Caller, Permitted};
-pub use path::{Inbound, Proxy, Upgrade};
+pub use path::{Inbound, Proxy};
+pub use upgrade::Upgrade;
 pub use upstream::{Clusters, Direct, Unroutable, Upstream};

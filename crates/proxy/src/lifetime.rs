@@ -35,13 +35,15 @@ impl Standing {
             }
         };
         let withdrawn = async move {
-            let Some(mut changes) = changes else { return std::future::pending().await };
-            while changes.changed().await.is_ok() {
-                if !self.still_holds() {
-                    return;
+            let Some(mut changes) = changes else {
+                return std::future::pending().await;
+            };
+            // Asked first of all: what changed while the upstream was waited for has been missed.
+            while self.still_holds() {
+                if changes.changed().await.is_err() {
+                    return std::future::pending().await;
                 }
             }
-            std::future::pending::<()>().await;
         };
         Some(Box::pin(async move {
             tokio::select! {
@@ -53,7 +55,10 @@ impl Standing {
 
     fn still_holds(&self) -> bool {
         KubeRequest::classify(&self.method, &self.uri).is_ok_and(|request| {
-            matches!(self.authorizer.decide(&self.caller, &self.cluster, &request), Decision::Allow(_))
+            matches!(
+                self.authorizer.decide(&self.caller, &self.cluster, &request),
+                Decision::Allow(_)
+            )
         })
     }
 }

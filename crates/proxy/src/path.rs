@@ -1,15 +1,12 @@
 //! The path itself. [`Proxy::handle`] reads in the order in which things happen.
 
-use std::{
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::{ext::Protocol, upgrade::OnUpgrade};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use mk8s_model::{AuditId, ClusterName, KubeRequest, Outcome, Verb};
-use mk8s_net::{Body, status::Status};
+use mk8s_net::{Body, BoxError, link::Traffic, status::Status};
 use uuid::Uuid;
 
 use crate::{
@@ -18,9 +15,10 @@ use crate::{
     error::{ForwardError, PathError},
     forward::{self, Accounted, Outbound, OutboundBody, OutboundUpgrade, Upgraded},
     lifetime::{Leash, Standing},
-    rewrite::{self, METHOD_HEADER},
+    rewrite,
     sanitize::{self, Audience},
-    upstream::Clusters,
+    upgrade::Upgrade,
+    upstream::{Clusters, Upstream},
 };
 
 /// The path with what it asks: who decides, where clusters are, where events go. Cheap to clone.
@@ -46,54 +44,41 @@ pub struct Inbound {
     pub audit_id: Option<AuditId>,
 }
 
-/// A client's wish to switch protocols.
-#[derive(Debug)]
-pub struct Upgrade {
-    /// To which (`websocket`, `SPDY/3.1`).
-    pub protocol: HeaderValue,
-    /// Resolves to the connection once we answered 101.
-    pub client: OnUpgrade,
-}
-
-impl Upgrade {
-    /// Takes the wish out of an HTTP/1.1 request (RFC 9110, 7.8).
-    pub fn from_http1<B>(request: &mut Request<B>) -> Option<Self> {
-        let asks = request
-            .headers()
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|v| v.to_str().ok())
-            .flat_map(|v| v.split(','))
-            .any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
-        if !asks || request.version() != http::Version::HTTP_11 {
-            return None;
-        }
-        let protocol = request.headers_mut().remove(header::UPGRADE)?;
-        Some(Self { protocol, client: hyper::upgrade::on(request) })
-    }
-
-    /// Takes the wish out of an extended CONNECT (RFC 8441), and puts the client's own method back.
-    pub fn from_connect<B>(request: &mut Request<B>) -> Option<Self> {
-        let protocol = request.extensions().get::<Protocol>()?;
-        let protocol = HeaderValue::from_bytes(protocol.as_str().as_bytes()).ok()?;
-        let method = request.headers_mut().remove(&METHOD_HEADER)?;
-        let client = hyper::upgrade::on(&mut *request);
-        *request.method_mut() = Method::from_bytes(method.as_bytes()).ok()?;
-        Some(Self { protocol, client })
-    }
-}
-
 impl Proxy {
     /// The path over these three.
-    pub fn new(authorizer: Arc<dyn Authorizer>, clusters: Arc<dyn Clusters>, audit: Arc<dyn AuditLog>) -> Self {
-        Self { authorizer, clusters, audit }
+    pub fn new(
+        authorizer: Arc<dyn Authorizer>,
+        clusters: Arc<dyn Clusters>,
+        audit: Arc<dyn AuditLog>,
+    ) -> Self {
+        Self {
+            authorizer,
+            clusters,
+            audit,
+        }
     }
 
     /// Takes a request all the way. The answer to an upgrade that was agreed on has status 101; its bytes are spliced
     /// from then on.
-    pub async fn handle(&self, inbound: Inbound) -> Response<Body> {
+    pub async fn handle(&self, mut inbound: Inbound) -> Response<Body> {
+        let mut upgrade = inbound.upgrade.take();
+        let response = self.take(inbound, &mut upgrade).await;
+        match upgrade {
+            Some(upgrade) => upgrade.refused(response),
+            None => response,
+        }
+    }
+
+    /// An upgrade that is agreed on is taken out of `upgrade`.
+    async fn take(&self, inbound: Inbound, upgrade: &mut Option<Upgrade>) -> Response<Body> {
         let started = Instant::now();
-        let Inbound { caller, cluster, request, upgrade, audit_id } = inbound;
+        let Inbound {
+            caller,
+            cluster,
+            request,
+            audit_id,
+            ..
+        } = inbound;
         let id = audit_id.unwrap_or_else(|| AuditId(Uuid::now_v7()));
         let (parts, body) = request.into_parts();
         let (method, uri, mut headers) = (parts.method, parts.uri, parts.headers);
@@ -104,7 +89,9 @@ impl Proxy {
         let sanitized = sanitize::request(&mut headers, audience(kube));
         let permitted = match &classified {
             Err(why) => Err(PathError::Invalid(*why)),
-            Ok(kube) => Permitted::ask(&*self.authorizer, &caller, &cluster, kube, ()).map_err(PathError::Denied),
+            Ok(kube) => {
+                Permitted::ask(&*self.authorizer, &caller, &cluster, kube, ()).map_err(PathError::Denied)
+            }
         };
         let permitted = permitted.and_then(|permitted| {
             sanitized?;
@@ -117,8 +104,15 @@ impl Proxy {
             Ok(permitted) => Verdict::Allowed(permitted.grant()),
             Err(why) => {
                 verdict_reason = why.to_string();
-                let policy_version = if let PathError::Denied(d) = why { d.policy_version } else { 0 };
-                Verdict::Denied { reason: &verdict_reason, policy_version }
+                let policy_version = if let PathError::Denied(d) = why {
+                    d.policy_version
+                } else {
+                    0
+                };
+                Verdict::Denied {
+                    reason: &verdict_reason,
+                    policy_version,
+                }
             }
         };
         let facts = Facts {
@@ -141,12 +135,22 @@ impl Proxy {
         };
 
         // Where to, in which name.
-        let outbound = self.clusters.upstream(&cluster).map_err(PathError::from).and_then(|upstream| {
-            let path = uri.path_and_query().cloned().unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
-            let head = rewrite::head(&upstream, method.clone(), &path, headers, &caller.identity, id)
-                .map_err(|source| PathError::Forward { cluster: cluster.clone(), source })?;
-            Ok((upstream, head))
-        });
+        let outbound = self
+            .clusters
+            .upstream(&cluster)
+            .map_err(PathError::from)
+            .and_then(|upstream| {
+                let path = uri
+                    .path_and_query()
+                    .cloned()
+                    .unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
+                let head = rewrite::head(&upstream, method.clone(), &path, headers, &caller.identity, id)
+                    .map_err(|source| PathError::Forward {
+                        cluster: cluster.clone(),
+                        source,
+                    })?;
+                Ok((upstream, head))
+            });
         let (upstream, head) = match outbound {
             Ok(outbound) => outbound,
             Err(why) => return refuse(&why, ticket, kube, &method),
@@ -165,11 +169,21 @@ impl Proxy {
             };
             standing.leash()
         };
-        if let Some(Upgrade { protocol, client }) = upgrade {
-            let outbound = permitted.map(|()| OutboundUpgrade { upstream, head, protocol: protocol.clone() });
-            return match forward::send_upgrade(outbound).await {
-                Ok(upgraded) => finish_upgrade(upgraded, protocol, client, ticket, leash(), &cluster),
-                Err(source) => refuse(&PathError::Forward { cluster, source }, ticket, kube, &method),
+        if let Some(wish) = upgrade.take() {
+            let refuses_us = refuses_us(kube, &upstream);
+            let outbound = permitted.map(|()| OutboundUpgrade {
+                upstream,
+                head,
+                protocol: wish.protocol.clone(),
+            });
+            let answered = forward::send_upgrade(outbound).await;
+            return match answered.and_then(|upgraded| upgraded.or_refused(refuses_us)) {
+                Ok(Upgraded::Switched(switched)) => wish.agreed(switched, ticket, leash()),
+                Ok(Upgraded::Answered(response)) => wish.refused(relay(response, ticket, None, false)),
+                Err(source) => {
+                    let why = PathError::Forward { cluster, source };
+                    wish.refused(refuse(&why, ticket, kube, &method))
+                }
             };
         }
         if let Some(problem) = stripped_upgrade(kube, &head.headers) {
@@ -181,26 +195,65 @@ impl Proxy {
             Ok(body) => body,
             Err(why) => return refuse(&PathError::Body(why), ticket, kube, &method),
         };
-        match forward::send(permitted.map(|()| Outbound { upstream, head, body })).await {
-            Ok(mut response) => {
-                sanitize::response(response.headers_mut());
-                ticket.answered(response.status().as_u16());
+        let refuses_us = refuses_us(kube, &upstream);
+        let traffic = traffic(kube);
+        let outbound = permitted.map(|()| Outbound {
+            upstream,
+            head,
+            body,
+            traffic,
+        });
+        let sent = forward::send(outbound).await;
+        match sent.and_then(|response| or_refused(response, refuses_us)) {
+            Ok(response) => {
                 let leash = if is_long_running { leash() } else { None };
-                response.map(|body| Body::boxed(Accounted::new(body, ticket, leash, is_watch)))
+                relay(response, ticket, leash, is_watch)
             }
             Err(source) => refuse(&PathError::Forward { cluster, source }, ticket, kube, &method),
         }
     }
 }
 
+/// Logs and whatever a workload itself answers may come as fast as they can.
+fn traffic(kube: Option<&KubeRequest<'_>>) -> Traffic {
+    match kube {
+        Some(KubeRequest::Resource(r)) if matches!(r.subresource.as_deref(), Some("log" | "proxy")) => {
+            Traffic::Bulk
+        }
+        _ => Traffic::Brief,
+    }
+}
+
 fn audience(kube: Option<&KubeRequest<'_>>) -> Audience {
     match kube {
-        Some(KubeRequest::Resource(r)) if r.interactive() == Some(mk8s_model::Interactive::Proxy) => Audience::Workload,
+        Some(KubeRequest::Resource(r)) if r.interactive() == Some(mk8s_model::Interactive::Proxy) => {
+            Audience::Workload
+        }
         _ => Audience::ApiServer,
     }
 }
 
-fn refuse(why: &PathError, mut ticket: Ticket, kube: Option<&KubeRequest<'_>>, method: &Method) -> Response<Body> {
+/// The cluster's answer, as a stream that is accounted for.
+fn relay<B>(
+    mut response: Response<B>,
+    mut ticket: Ticket,
+    leash: Option<Leash>,
+    ends_softly: bool,
+) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes, Error = BoxError> + Send + Unpin + 'static,
+{
+    sanitize::response(response.headers_mut());
+    ticket.answered(response.status().as_u16());
+    response.map(|body| Body::boxed(Accounted::new(body, ticket, leash, ends_softly)))
+}
+
+fn refuse(
+    why: &PathError,
+    mut ticket: Ticket,
+    kube: Option<&KubeRequest<'_>>,
+    method: &Method,
+) -> Response<Body> {
     let status = why.status(kube, method.is_safe());
     ticket.answered(status.code().as_u16());
     ticket.end(why.outcome());
@@ -213,7 +266,9 @@ fn refuse(why: &PathError, mut ticket: Ticket, kube: Option<&KubeRequest<'_>>, m
 /// A client that speaks a streaming protocol without asking to switch to it: somebody on the way took the wish out
 /// (rancher#17963). The API server would answer with a riddle.
 fn stripped_upgrade(kube: Option<&KubeRequest<'_>>, headers: &HeaderMap) -> Option<Status> {
-    let Some(KubeRequest::Resource(r)) = kube else { return None };
+    let Some(KubeRequest::Resource(r)) = kube else {
+        return None;
+    };
     r.interactive()?;
     let meant_to =
         headers.contains_key("x-stream-protocol-version") || headers.contains_key(header::SEC_WEBSOCKET_KEY);
@@ -225,61 +280,16 @@ fn stripped_upgrade(kube: Option<&KubeRequest<'_>>, headers: &HeaderMap) -> Opti
     })
 }
 
-fn finish_upgrade(
-    upgraded: Upgraded,
-    protocol: HeaderValue,
-    client: OnUpgrade,
-    mut ticket: Ticket,
-    leash: Option<Leash>,
-    cluster: &ClusterName,
-) -> Response<Body> {
-    match upgraded {
-        Upgraded::Switched { mut headers, upstream, held } => {
-            sanitize::response(&mut headers);
-            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-            headers.insert(header::UPGRADE, protocol);
-            ticket.answered(StatusCode::SWITCHING_PROTOCOLS.as_u16());
-            tokio::spawn(async move {
-                let spliced = async {
-                    let (client, upstream) = tokio::try_join!(client, upstream)?;
-                    mk8s_net::upgrade::splice(client, upstream).await.map_err(mk8s_net::BoxError::from)
-                };
-                let cut = async {
-                    match leash {
-                        Some(leash) => leash.await,
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    spliced = spliced => match spliced {
-                        Ok((_, to_client)) => {
-                            ticket.sent(to_client);
-                            ticket.end(Outcome::Complete);
-                        }
-                        // Which side broke can't be told from here; that it broke is what matters.
-                        Err(_) => ticket.end(Outcome::ClientGone),
-                    },
-                    _why = cut => ticket.end(Outcome::Ended),
-                }
-                drop(held);
-            });
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-            *response.headers_mut() = headers;
-            response
-        }
-        Upgraded::Answered(response) if response.status().is_success() => {
-            let why = PathError::Forward {
-                cluster: cluster.clone(),
-                source: ForwardError::NotUpgraded(response.status()),
-            };
-            refuse(&why, ticket, None, &Method::GET)
-        }
-        Upgraded::Answered(mut response) => {
-            sanitize::response(response.headers_mut());
-            ticket.answered(response.status().as_u16());
-            ticket.end(Outcome::Complete);
-            response
-        }
+/// Whether a 401 can only be about us: we spoke to the API server ourselves, in our own credentials, and no workload
+/// behind it could have said it.
+fn refuses_us(kube: Option<&KubeRequest<'_>>, upstream: &Upstream) -> bool {
+    matches!(upstream, Upstream::Direct(_)) && audience(kube) == Audience::ApiServer
+}
+
+/// A client would take such a 401 for its own, and log in again and again.
+fn or_refused<B>(response: Response<B>, refuses_us: bool) -> Result<Response<B>, ForwardError> {
+    if refuses_us && response.status() == StatusCode::UNAUTHORIZED {
+        return Err(ForwardError::Credentials);
     }
+    Ok(response)
 }

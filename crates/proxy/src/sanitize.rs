@@ -4,7 +4,7 @@
 //! convention) is dropped by default. Headers that name an identity are never on it; [`crate::rewrite`] sets those last.
 //! (capsule-proxy#188, GHSA-pvxj-25m6-7vqr, cluster-proxy#335)
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// A client tried to choose its own identity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,22 +28,68 @@ pub enum Audience {
 /// [`ImpersonationAttempt`] if the client sent any `Impersonate-*`: dropping it silently would run the request as
 /// somebody else than the client believes.
 pub fn request(headers: &mut HeaderMap, audience: Audience) -> Result<(), ImpersonationAttempt> {
-    if let Some(name) = headers.keys().find(|name| name.as_str().starts_with("impersonate-")) {
+    if let Some(name) = headers
+        .keys()
+        .find(|name| name.as_str().starts_with("impersonate-"))
+    {
         return Err(ImpersonationAttempt(name.clone()));
     }
     remove_connection_named(headers);
-    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| !may_pass(name, audience)).cloned().collect();
+    let unwanted: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| !may_pass(name, audience))
+        .cloned()
+        .collect();
     for name in unwanted {
         headers.remove(name);
     }
+    remove_token_protocols(headers);
     Ok(())
 }
+
+/// A browser, which can't set `Authorization` on a WebSocket, puts its token among the protocols it offers
+/// (`k8s.io/apiserver/pkg/authentication/request/websocket`). It is as much a credential as the header, and goes no
+/// further than to us.
+fn remove_token_protocols(headers: &mut HeaderMap) {
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    let has_token = |value: &HeaderValue| {
+        value
+            .as_bytes()
+            .windows(TOKEN_PROTOCOL.len())
+            .any(|w| w.eq_ignore_ascii_case(TOKEN_PROTOCOL))
+    };
+    if !offered.iter().any(has_token) {
+        return;
+    }
+    let kept: Vec<HeaderValue> = offered
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|protocol| {
+            !protocol
+                .get(..TOKEN_PROTOCOL.len())
+                .is_some_and(|p| p.eq_ignore_ascii_case(TOKEN_PROTOCOL))
+        })
+        .filter_map(|protocol| HeaderValue::from_bytes(protocol).ok())
+        .collect();
+    headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
+    for protocol in kept {
+        headers.append(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+}
+
+/// What a WebSocket protocol that carries a bearer token begins with.
+const TOKEN_PROTOCOL: &[u8] = b"base64url.bearer.authorization.k8s.io.";
 
 /// Removes from an answer what concerns only the hop it came over (RFC 9110, 7.6.1).
 pub fn response(headers: &mut HeaderMap) {
     remove_connection_named(headers);
     for name in &HOP_BY_HOP {
         headers.remove(name);
+    }
+    // Another one each time: marked so, HPACK sends it as it is and keeps its table for what comes again.
+    if let Some(id) = headers.get_mut("audit-id") {
+        id.set_sensitive(true);
     }
 }
 
@@ -107,8 +153,10 @@ fn may_pass(name: &HeaderName, audience: Audience) -> bool {
 }
 
 fn names_identity(name: &str) -> bool {
-    matches!(name, "authorization" | "audit-id" | "x-forwarded-user" | "x-forwarded-email" | "x-forwarded-groups")
-        || name.starts_with("impersonate-")
+    matches!(
+        name,
+        "authorization" | "audit-id" | "x-forwarded-user" | "x-forwarded-email" | "x-forwarded-groups"
+    ) || name.starts_with("impersonate-")
         || name.starts_with("x-remote-")
         || name.starts_with("x-mk8s-")
 }
@@ -136,7 +184,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(k, v)| (HeaderName::from_static(k), v.parse().expect("value"))).collect()
+        pairs
+            .iter()
+            .map(|(k, v)| (HeaderName::from_static(k), v.parse().expect("value")))
+            .collect()
     }
 
     fn left(pairs: &[(&'static str, &'static str)], audience: Audience) -> Vec<String> {
@@ -149,7 +200,12 @@ mod tests {
 
     #[test]
     fn any_impersonation_header_of_a_client_is_refused() {
-        for name in ["impersonate-user", "impersonate-group", "impersonate-uid", "impersonate-extra-scopes"] {
+        for name in [
+            "impersonate-user",
+            "impersonate-group",
+            "impersonate-uid",
+            "impersonate-extra-scopes",
+        ] {
             let mut headers = headers(&[(name, "x")]);
             assert!(request(&mut headers, Audience::ApiServer).is_err(), "{name}");
             assert!(request(&mut headers, Audience::Workload).is_err(), "{name}");
@@ -178,13 +234,51 @@ mod tests {
 
     #[test]
     fn what_connection_names_is_dropped_too() {
-        let sent = [("connection", "close, Accept, Impersonate-User"), ("accept", "a"), ("user-agent", "b")];
+        let sent = [
+            ("connection", "close, Accept, Impersonate-User"),
+            ("accept", "a"),
+            ("user-agent", "b"),
+        ];
         assert_eq!(left(&sent, Audience::ApiServer), ["user-agent"]);
     }
 
     #[test]
+    fn a_token_among_websocket_protocols_never_passes() {
+        let token = "base64url.bearer.authorization.k8s.io.c2VjcmV0";
+        let rows = [
+            (
+                format!("{token}, v5.channel.k8s.io, v4.channel.k8s.io"),
+                vec!["v5.channel.k8s.io", "v4.channel.k8s.io"],
+            ),
+            (
+                format!("v4.channel.k8s.io,{}", token.to_ascii_uppercase()),
+                vec!["v4.channel.k8s.io"],
+            ),
+            (token.to_owned(), vec![]),
+            (
+                "v5.channel.k8s.io, v4.channel.k8s.io".to_owned(),
+                vec!["v5.channel.k8s.io, v4.channel.k8s.io"],
+            ),
+        ];
+        for (offered, kept) in rows {
+            for audience in [Audience::ApiServer, Audience::Workload] {
+                let mut headers = headers(&[]);
+                headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offered.parse().expect("value"));
+                request(&mut headers, audience).expect("no impersonation");
+                let left: Vec<_> = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().collect();
+                assert_eq!(left, kept, "{offered}");
+            }
+        }
+    }
+
+    #[test]
     fn an_answer_keeps_all_but_the_hop() {
-        let mut answer = headers(&[("connection", "x-hop"), ("x-hop", "1"), ("audit-id", "1"), ("warning", "299 - x")]);
+        let mut answer = headers(&[
+            ("connection", "x-hop"),
+            ("x-hop", "1"),
+            ("audit-id", "1"),
+            ("warning", "299 - x"),
+        ]);
         response(&mut answer);
         assert_eq!(answer, headers(&[("audit-id", "1"), ("warning", "299 - x")]));
     }

@@ -1,15 +1,21 @@
 //! Where a cluster's API server is, and how we get there.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use http::{Request, Response, Uri, uri::{Authority, PathAndQuery, Scheme}};
+use http::{
+    Request, Response, Uri,
+    uri::{Authority, PathAndQuery, Scheme},
+};
 use mk8s_model::ClusterName;
 use mk8s_net::{
     Body, BoxError,
-    link::{Link, LinkBody, LinkSet, StreamCounters},
+    link::{Link, LinkBody, LinkSet, StreamCounters, Traffic},
     listen::tune,
 };
-use mk8s_tls::{ClientConfig, TlsConnector, ServerName};
+use mk8s_tls::{ClientConfig, ServerName, TlsConnector};
 use tokio::{net::TcpStream, sync::Mutex};
 
 use crate::credentials::Credentials;
@@ -80,7 +86,14 @@ pub struct Direct {
     credentials: Credentials,
     naming: Naming,
     links: LinkSet,
-    dialling: Mutex<()>,
+    /// Held by whoever dials; what came of it is everybody's who waited meanwhile.
+    dialling: Mutex<Option<FailedDial>>,
+}
+
+#[derive(Debug)]
+struct FailedDial {
+    at: Instant,
+    why: String,
 }
 
 #[derive(Clone)]
@@ -114,13 +127,23 @@ impl Direct {
         naming: Naming,
         counters: Arc<StreamCounters>,
     ) -> Result<Self, InvalidServer> {
-        let invalid = |why| InvalidServer { url: url.to_owned(), why };
+        let invalid = |why| InvalidServer {
+            url: url.to_owned(),
+            why,
+        };
         let uri: Uri = url.parse().map_err(|_| invalid("it can't be parsed"))?;
-        let authority = uri.authority().cloned().ok_or_else(|| invalid("it names no host"))?;
+        let authority = uri
+            .authority()
+            .cloned()
+            .ok_or_else(|| invalid("it names no host"))?;
         if uri.scheme() != Some(&Scheme::HTTPS) {
             return Err(invalid("only https is spoken, because credentials are sent"));
         }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
         let port = authority.port_u16().unwrap_or(443);
         Ok(Self {
             scheme: Scheme::HTTPS,
@@ -133,7 +156,7 @@ impl Direct {
             credentials,
             naming,
             links: LinkSet::new(counters),
-            dialling: Mutex::new(()),
+            dialling: Mutex::new(None),
         })
     }
 
@@ -149,11 +172,15 @@ impl Direct {
 
     /// Its URI for a path.
     pub(crate) fn uri(&self, path: &PathAndQuery) -> Result<Uri, http::Error> {
-        let builder = Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone());
+        let builder = Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone());
         if self.base_path.is_empty() {
             builder.path_and_query(path.clone()).build()
         } else {
-            builder.path_and_query(format!("{}{path}", self.base_path)).build()
+            builder
+                .path_and_query(format!("{}{path}", self.base_path))
+                .build()
         }
     }
 
@@ -162,24 +189,47 @@ impl Direct {
     }
 
     /// A link to it: one that is there and has room, or a new one.
-    pub(crate) async fn link(&self) -> Result<Link, BoxError> {
-        if let Some(link) = self.usable() {
+    pub(crate) async fn link(&self, traffic: Traffic) -> Result<Link, BoxError> {
+        if let Some(link) = self.usable(traffic) {
             return Ok(link);
         }
-        let _one_at_a_time = self.dialling.lock().await;
-        if let Some(link) = self.usable() {
+        let asked = Instant::now();
+        let mut last_failure = self.dialling.lock().await;
+        if let Some(link) = self.usable(traffic) {
             return Ok(link);
+        }
+        // A server that can't be reached is dialled once for all who wait, not once by each after the other.
+        if let Some(failed) = last_failure.as_ref().filter(|failed| failed.at >= asked) {
+            return Err(failed.why.clone().into());
         }
         let open = self.links.prune();
         if open >= MAX_LINKS
-            && let Some(link) = self.links.pick()
+            && let Some(link) = self.links.pick(traffic)
         {
             return Ok(link);
         }
+        match self.dial_link().await {
+            Ok(link) => {
+                self.links.add(link.clone());
+                Ok(link)
+            }
+            Err(why) => {
+                *last_failure = Some(FailedDial {
+                    at: Instant::now(),
+                    why: why.to_string(),
+                });
+                Err(why)
+            }
+        }
+    }
+
+    async fn dial_link(&self) -> Result<Link, BoxError> {
         let stream = self.dial(&self.http2).await?;
-        let link = Link::handshake(stream, self.links.counters().clone(), || {}).await?;
-        self.links.add(link.clone());
-        Ok(link)
+        if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return Err(format!("{}: the server does not speak HTTP/2", self.authority).into());
+        }
+        let link = Link::handshake(stream, self.links.counters().clone(), || {}).await;
+        link.map_err(|why| format!("{}: {why}", self.authority).into())
     }
 
     /// Asks in our own name: for what a program itself needs to know. `request` has a path for its URI.
@@ -188,15 +238,22 @@ impl Direct {
     /// If there is no connection or no answer.
     pub async fn ask_as_self(&self, mut request: Request<Body>) -> Result<Response<LinkBody>, BoxError> {
         if let Some(authorization) = self.credentials.authorization() {
-            request.headers_mut().insert(http::header::AUTHORIZATION, authorization);
+            request
+                .headers_mut()
+                .insert(http::header::AUTHORIZATION, authorization);
         }
-        let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let path = request
+            .uri()
+            .path_and_query()
+            .cloned()
+            .unwrap_or_else(|| PathAndQuery::from_static("/"));
         *request.uri_mut() = self.uri(&path)?;
-        Ok(self.link().await?.send(request).await?)
+        Ok(self.link(Traffic::Brief).await?.send(request).await?)
     }
 
-    fn usable(&self) -> Option<Link> {
-        self.links.pick().filter(|link| link.has_room() && link.is_near())
+    fn usable(&self, traffic: Traffic) -> Option<Link> {
+        let best = self.links.pick(traffic)?;
+        (best.has_room() && best.is_near() && best.suits(traffic)).then_some(best)
     }
 
     /// A connection of its own, for an upgrade.
@@ -213,7 +270,12 @@ impl Direct {
         };
         match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
             Ok(connected) => connected.map_err(|e| format!("{}: {e}", self.authority).into()),
-            Err(_) => Err(format!("{}: no connection within {} s", self.authority, CONNECT_TIMEOUT.as_secs()).into()),
+            Err(_) => Err(format!(
+                "{}: no connection within {} s",
+                self.authority,
+                CONNECT_TIMEOUT.as_secs()
+            )
+            .into()),
         }
     }
 }

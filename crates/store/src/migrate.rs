@@ -84,19 +84,21 @@ async fn migrate_by(
 
 /// The database's schema; none if it is empty.
 async fn current(pool: &AnyPool, engine: Engine, place: &Place) -> Result<Option<i64>, StoreError> {
-    let (ours, others) = match engine {
-        Engine::Sqlite => (
-            "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'meta'",
-            Some("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"),
-        ),
+    // Both in one statement: somebody else may be making the tables between two.
+    let tables = match engine {
+        Engine::Sqlite => {
+            "SELECT (SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'meta'),
+                    (SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%')"
+        }
         // A schema of PostgreSQL may be shared with others.
-        Engine::Postgres => (
-            "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('meta')",
-            None,
-        ),
+        Engine::Postgres => {
+            "SELECT COUNT(*), CAST(0 AS BIGINT) FROM pg_class WHERE oid = to_regclass('meta')"
+        }
     };
     let explain = |error| StoreError::explain(place, error);
-    if count(pool, ours).await.map_err(explain)? > 0 {
+    let row = sqlx::query(tables).fetch_one(pool).await.map_err(explain)?;
+    let (ours, all): (i64, i64) = (row.try_get(0).map_err(explain)?, row.try_get(1).map_err(explain)?);
+    if ours > 0 {
         let found = sqlx::query("SELECT number FROM meta WHERE name = 'schema'")
             .fetch_optional(pool)
             .await;
@@ -106,20 +108,13 @@ async fn current(pool: &AnyPool, engine: Engine, place: &Place) -> Result<Option
             .transpose()
             .map_err(explain);
     }
-    if let (Some(others), Place::File(path)) = (others, place)
-        && count(pool, others).await.map_err(explain)? > 0
-    {
-        let reason = "this is another program's database";
-        return Err(StoreError::NotADatabase {
+    match place {
+        Place::File(path) if all > 0 => Err(StoreError::NotADatabase {
             path: path.clone(),
-            reason,
-        });
+            reason: "this is another program's database",
+        }),
+        _ => Ok(None),
     }
-    Ok(None)
-}
-
-async fn count(pool: &AnyPool, query: &'static str) -> sqlx::Result<i64> {
-    sqlx::query(query).fetch_one(pool).await?.try_get(0)
 }
 
 /// Makes `meta` if it isn't there, and reads the schema's number from it.

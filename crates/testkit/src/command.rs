@@ -44,7 +44,10 @@ impl Ran {
     /// If it succeeded or was killed, with all that it said.
     #[track_caller]
     pub fn failed(self) -> Self {
-        assert!(self.code.is_some_and(|code| code != 0), "this should have failed: {self}");
+        assert!(
+            self.code.is_some_and(|code| code != 0),
+            "this should have failed: {self}"
+        );
         self
     }
 
@@ -68,7 +71,11 @@ impl Ran {
 
 impl fmt::Display for Ran {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "$ {}\nexit code {:?} after {:.1?}", self.line, self.code, self.took)?;
+        write!(
+            f,
+            "$ {}\nexit code {:?} after {:.1?}",
+            self.line, self.code, self.took
+        )?;
         for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
             if !text.is_empty() {
                 write!(f, "\n--- {name}\n{}", shortened(text))?;
@@ -95,7 +102,10 @@ pub fn run(command: &mut Command) -> Ran {
 pub fn run_with(command: &mut Command, stdin: &[u8], limit: Duration) -> Ran {
     let line = line(command);
     let started = Instant::now();
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => panic!("can't run {line}: {error}"),
@@ -120,7 +130,10 @@ pub fn run_with(command: &mut Command, stdin: &[u8], limit: Duration) -> Ran {
         stderr: stderr.join().unwrap_or_default(),
         took: started.elapsed(),
     };
-    assert!(status.is_some(), "this took longer than {limit:?} and was killed: {ran}");
+    assert!(
+        status.is_some(),
+        "this took longer than {limit:?} and was killed: {ran}"
+    );
     ran
 }
 
@@ -143,7 +156,11 @@ pub(crate) fn line(command: &Command) -> String {
     let word = |word: &OsStr| {
         let word = word.to_string_lossy();
         let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%=:".contains(c);
-        if !word.is_empty() && word.chars().all(plain) { word.into_owned() } else { format!("{word:?}") }
+        if !word.is_empty() && word.chars().all(plain) {
+            word.into_owned()
+        } else {
+            format!("{word:?}")
+        }
     };
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(word).collect::<Vec<_>>().join(" ")
@@ -155,7 +172,10 @@ pub(crate) fn shortened(text: &str) -> String {
     if text.len() <= 2 * EACH {
         return text.to_owned();
     }
-    let (head, tail) = (text.floor_char_boundary(EACH), text.ceil_char_boundary(text.len() - EACH));
+    let (head, tail) = (
+        text.floor_char_boundary(EACH),
+        text.ceil_char_boundary(text.len() - EACH),
+    );
     format!("{}\n… {} bytes …\n{}", &text[..head], tail - head, &text[tail..])
 }
 
@@ -182,7 +202,10 @@ mod tests {
     #[test]
     fn all_that_a_command_says_is_kept() {
         let ran = run_with(&mut shell("cat; echo no >&2; exit 3"), b"yes", LIMIT);
-        assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(3), "yes", "no\n"));
+        assert_eq!(
+            (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
+            (Some(3), "yes", "no\n")
+        );
         assert_eq!(ran.line, r#"sh -c "cat; echo no >&2; exit 3""#);
     }
 

@@ -113,7 +113,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Peer<I> {
             let frame = self.read_any().await?;
             match frame.kind {
                 kind::SETTINGS | kind::PING if frame.flags & ACK == 0 => {
-                    let payload = if frame.kind == kind::PING { frame.payload } else { Vec::new() };
+                    let payload = if frame.kind == kind::PING {
+                        frame.payload
+                    } else {
+                        Vec::new()
+                    };
                     self.write(frame.kind, ACK, 0, &payload).await?;
                 }
                 kind::SETTINGS | kind::PING => {}
@@ -146,7 +150,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Peer<I> {
         let mut payload = vec![0; length];
         self.io.read_exact(&mut payload).await?;
         let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
-        Ok(Frame { kind: head[3], flags: head[4], stream, payload })
+        Ok(Frame {
+            kind: head[3],
+            flags: head[4],
+            stream,
+            payload,
+        })
     }
 
     /// Sends a frame.
@@ -170,7 +179,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Peer<I> {
     ///
     /// # Errors
     /// If the connection is gone.
-    pub async fn headers(&mut self, stream: u32, fields: &[(&str, &str)], ends_stream: bool) -> io::Result<()> {
+    pub async fn headers(
+        &mut self,
+        stream: u32,
+        fields: &[(&str, &str)],
+        ends_stream: bool,
+    ) -> io::Result<()> {
         let mut block = Vec::new();
         for (name, value) in fields {
             // Literal, never indexed, no Huffman code (RFC 7541, 6.2.2).

@@ -67,13 +67,17 @@ impl Kubectl {
     /// If it has none.
     #[track_caller]
     pub fn namespace(&self) -> &str {
-        self.namespace.as_deref().expect("a kubectl that is in a namespace")
+        self.namespace
+            .as_deref()
+            .expect("a kubectl that is in a namespace")
     }
 
     /// The command, for those who run it in a way of their own.
     pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(&self.program);
-        command.env("KUBECONFIG", &self.kubeconfig).env("PATH", path_with_kubectl());
+        command
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("PATH", path_with_kubectl());
         // Its caches must not go from one cluster to another that has the same address.
         command.env("KUBECACHEDIR", self.kubeconfig.with_extension("cache"));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
@@ -107,7 +111,11 @@ impl Kubectl {
     /// # Panics
     /// If it takes longer than `limit`.
     #[track_caller]
-    pub fn run_within<A: AsRef<OsStr>>(&self, limit: Duration, arguments: impl IntoIterator<Item = A>) -> Ran {
+    pub fn run_within<A: AsRef<OsStr>>(
+        &self,
+        limit: Duration,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Ran {
         command::run_with(&mut self.command(arguments), b"", limit)
     }
 
@@ -137,7 +145,9 @@ pub fn current() -> &'static Path {
 /// The kubectl that the machine's owner installed, if there is one: often older than the cluster.
 pub fn installed() -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|directory| directory.join("kubectl")).find(|kubectl| kubectl.is_file())
+    env::split_paths(&path)
+        .map(|directory| directory.join("kubectl"))
+        .find(|kubectl| kubectl.is_file())
 }
 
 /// `PATH` with a kubectl on it, whether the machine has one or not.

@@ -22,7 +22,10 @@ impl Pki {
     /// # Panics
     /// If the system has no random numbers.
     pub fn new() -> Self {
-        Self { authority: CertificateAuthority::generate("test authority", Timestamp::now()).expect("an authority") }
+        Self {
+            authority: CertificateAuthority::generate("test authority", Timestamp::now())
+                .expect("an authority"),
+        }
     }
 
     /// What those trust who trust it.
@@ -43,8 +46,12 @@ impl Pki {
     /// # Panics
     /// If TLS can't be configured.
     pub fn server_for_known_clients(&self, alpn: &[&[u8]]) -> Arc<ServerConfig> {
-        server::config_tls13(self.server_certificate(), &ClientAuth::Required(self.roots()), alpn)
-            .expect("a configuration")
+        server::config_tls13(
+            self.server_certificate(),
+            &ClientAuth::Required(self.roots()),
+            alpn,
+        )
+        .expect("a configuration")
     }
 
     /// A client that offers these protocols and shows no certificate.
@@ -60,15 +67,24 @@ impl Pki {
     /// # Panics
     /// If TLS can't be configured.
     pub fn client_named(&self, name: &str, alpn: &[&[u8]]) -> Arc<ClientConfig> {
-        let subject = ClientSubject { common_name: name.to_owned(), ..ClientSubject::default() };
-        let issued = self.authority.issue_client(&subject, VALIDITY, Timestamp::now()).expect("a certificate");
+        let subject = ClientSubject {
+            common_name: name.to_owned(),
+            ..ClientSubject::default()
+        };
+        let issued = self
+            .authority
+            .issue_client(&subject, VALIDITY, Timestamp::now())
+            .expect("a certificate");
         let certificate = ReloadingCertificate::from_issued(&issued).expect("a pair");
         client::config_tls13(&self.roots(), Some(certificate), alpn).expect("a configuration")
     }
 
     fn server_certificate(&self) -> Arc<ReloadingCertificate> {
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-        let issued = self.authority.issue_server(&names, VALIDITY, Timestamp::now()).expect("a certificate");
+        let issued = self
+            .authority
+            .issue_server(&names, VALIDITY, Timestamp::now())
+            .expect("a certificate");
         ReloadingCertificate::from_issued(&issued).expect("a pair")
     }
 }

@@ -41,7 +41,12 @@ impl Program {
             Ok(child) => child,
             Err(error) => panic!("can't run {}: {error}", command::line(command)),
         };
-        Self { name: name.to_owned(), child, log: log.to_owned(), log_from }
+        Self {
+            name: name.to_owned(),
+            child,
+            log: log.to_owned(),
+            log_from,
+        }
     }
 
     /// What it is called in messages.
@@ -57,7 +62,9 @@ impl Program {
     /// What it has said since it was started.
     pub fn log(&self) -> String {
         let bytes = fs::read(&self.log).unwrap_or_default();
-        let from = usize::try_from(self.log_from).unwrap_or_default().min(bytes.len());
+        let from = usize::try_from(self.log_from)
+            .unwrap_or_default()
+            .min(bytes.len());
         String::from_utf8_lossy(&bytes[from..]).into_owned()
     }
 
@@ -110,7 +117,13 @@ impl Program {
     #[track_caller]
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         let status = command::wait(&mut self.child, limit);
-        status.unwrap_or_else(|| panic!("{} still runs after {limit:?}; it said:\n{}", self.name, self.log()))
+        status.unwrap_or_else(|| {
+            panic!(
+                "{} still runs after {limit:?}; it said:\n{}",
+                self.name,
+                self.log()
+            )
+        })
     }
 
     /// Its memory now, in bytes.
@@ -136,13 +149,19 @@ impl Program {
     fn status_kib(&self, key: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
         let value = status.lines().find_map(|line| line.strip_prefix(key));
-        value.and_then(|value| value.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
+        value
+            .and_then(|value| value.trim().trim_end_matches(" kB").parse().ok())
+            .unwrap_or_default()
     }
 
     #[track_caller]
     fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, signal).unwrap_or_else(|error| panic!("{}: {error}; it said:\n{}", self.name, self.log()));
+        let pid = i32::try_from(self.pid())
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a process id");
+        kill_process(pid, signal)
+            .unwrap_or_else(|error| panic!("{}: {error}; it said:\n{}", self.name, self.log()));
     }
 }
 
@@ -153,7 +172,11 @@ impl Drop for Program {
         let _ = self.child.wait();
         if thread::panicking() {
             let how = ended.map_or("was running".to_owned(), |status| format!("had ended: {status}"));
-            eprintln!("=== {} ({how}) said:\n{}", self.name, command::shortened(&self.log()));
+            eprintln!(
+                "=== {} ({how}) said:\n{}",
+                self.name,
+                command::shortened(&self.log())
+            );
         }
     }
 }
@@ -161,7 +184,9 @@ impl Drop for Program {
 /// The same command, killed by the kernel when the thread that starts it ends.
 fn tied_to_us(command: &Command) -> Command {
     let mut tied = Command::new("setpriv");
-    tied.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
+    tied.args(["--pdeathsig", "KILL", "--"])
+        .arg(command.get_program())
+        .args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => tied.env(name, value),
@@ -188,7 +213,9 @@ fn spawn_on_lasting_thread(command: Command) -> io::Result<Child> {
     });
     let (answer, spawned) = mpsc::channel();
     let gone = |_| io::Error::other("the thread that starts programs is gone");
-    SPAWNER.send((command, answer)).map_err(|_| io::Error::other("no thread to start programs"))?;
+    SPAWNER
+        .send((command, answer))
+        .map_err(|_| io::Error::other("no thread to start programs"))?;
     spawned.recv().map_err(gone)?
 }
 

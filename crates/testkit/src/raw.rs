@@ -1,10 +1,6 @@
 //! HTTP/1.1 byte by byte over TLS: what is sent is sent as it is, wrong or not.
 
-use std::{
-    io,
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, time::Duration};
 
 use mk8s_tls::{ClientTlsStream, Roots, ServerName, TlsConnector};
 use tokio::{
@@ -80,15 +76,28 @@ impl Endpoint {
             })
             .await?
         })?;
-        Ok(Connection { runtime, stream, pending: Vec::new() })
+        Ok(Connection {
+            runtime,
+            stream,
+            pending: Vec::new(),
+        })
     }
 
     /// One request on a connection of its own. `headers` are in addition to `Host` and `Content-Length`.
     ///
     /// # Errors
     /// If there is no answer.
-    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Response> {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Response> {
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n",
+            self.address
+        );
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -100,7 +109,12 @@ impl Endpoint {
         connection.send(head.as_bytes())?;
         // Whoever refuses by the head alone may answer before the body is through.
         let sent = connection.send(body);
-        connection.response().or_else(|error| sent.and(Err(error)))
+        let response = if method == "HEAD" {
+            connection.head()
+        } else {
+            connection.response()
+        };
+        response.or_else(|error| sent.and(Err(error)))
     }
 }
 
@@ -159,10 +173,19 @@ impl Connection {
         let head: Vec<u8> = self.pending.drain(..end).collect();
         let head = String::from_utf8_lossy(&head);
         let mut lines = head.trim_end().split("\r\n");
-        let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok());
+        let status = lines
+            .next()
+            .and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok());
         let status = status.ok_or_else(|| io::Error::other(format!("this isn't HTTP/1.1: {head:?}")))?;
-        let header = |line: &str| line.split_once(':').map(|(k, v)| (k.to_ascii_lowercase(), v.trim().to_owned()));
-        Ok(Response { status, headers: lines.filter_map(header).collect(), body: Vec::new() })
+        let header = |line: &str| {
+            line.split_once(':')
+                .map(|(k, v)| (k.to_ascii_lowercase(), v.trim().to_owned()))
+        };
+        Ok(Response {
+            status,
+            headers: lines.filter_map(header).collect(),
+            body: Vec::new(),
+        })
     }
 
     /// Reads what there is until the other side ends the connection.
@@ -223,7 +246,9 @@ impl Connection {
 
     fn read_more(&mut self) -> io::Result<()> {
         let mut buffer = [0; 16 * 1024];
-        let read = self.runtime.block_on(async { timeout(LIMIT, self.stream.read(&mut buffer)).await })??;
+        let read = self
+            .runtime
+            .block_on(async { timeout(LIMIT, self.stream.read(&mut buffer)).await })??;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -235,7 +260,10 @@ impl Connection {
 impl Response {
     /// A header's first value.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as text.
@@ -251,7 +279,11 @@ impl Response {
     pub fn json(&self) -> serde_json::Value {
         match serde_json::from_slice(&self.body) {
             Ok(value) => value,
-            Err(error) => panic!("this should have been JSON ({error}): {} {:?}", self.status, self.text()),
+            Err(error) => panic!(
+                "this should have been JSON ({error}): {} {:?}",
+                self.status,
+                self.text()
+            ),
         }
     }
 }

@@ -38,7 +38,10 @@ impl Terminal {
         tcsetwinsize(&slave, size(rows, columns)).expect("a terminal has a size");
         // A controlling terminal is what brings SIGWINCH and Ctrl-C.
         let mut on_terminal = Command::new("setsid");
-        on_terminal.args(["--ctty", "--"]).arg(command.get_program()).args(command.get_args());
+        on_terminal
+            .args(["--ctty", "--"])
+            .arg(command.get_program())
+            .args(command.get_args());
         for (name, value) in command.get_envs() {
             match value {
                 Some(value) => on_terminal.env(name, value),
@@ -46,9 +49,15 @@ impl Terminal {
             };
         }
         let handle = || slave.try_clone().expect("a second handle of an open file");
-        on_terminal.env("TERM", "xterm").stdin(handle()).stdout(handle()).stderr(handle());
+        on_terminal
+            .env("TERM", "xterm")
+            .stdin(handle())
+            .stdout(handle())
+            .stderr(handle());
         let line = command::line(command);
-        let child = on_terminal.spawn().unwrap_or_else(|error| panic!("can't run {line}: {error}"));
+        let child = on_terminal
+            .spawn()
+            .unwrap_or_else(|error| panic!("can't run {line}: {error}"));
         drop((on_terminal, slave));
         let said = Arc::new(Mutex::new(String::new()));
         let mut reader = master.try_clone().expect("a second handle of an open file");
@@ -57,10 +66,18 @@ impl Terminal {
             let mut buffer = [0; 4096];
             while let Ok(read @ 1..) = reader.read(&mut buffer) {
                 let text = String::from_utf8_lossy(&buffer[..read]);
-                heard.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
+                heard
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push_str(&text);
             }
         });
-        Self { line, child, master, said }
+        Self {
+            line,
+            child,
+            master,
+            said,
+        }
     }
 
     /// Types this.
@@ -69,7 +86,9 @@ impl Terminal {
     /// If the terminal is gone.
     #[track_caller]
     pub fn type_in(&mut self, text: &str) {
-        self.master.write_all(text.as_bytes()).expect("a terminal takes what is typed");
+        self.master
+            .write_all(text.as_bytes())
+            .expect("a terminal takes what is typed");
     }
 
     /// Changes its size, as dragging a window's corner does.
@@ -94,7 +113,11 @@ impl Terminal {
     pub fn expect(&self, text: &str) {
         let shown = wait::attempt(wait::PATIENCE, || self.said().contains(text).then_some(()));
         let line = &self.line;
-        assert!(shown.is_some(), "waited in vain for {text:?} on the terminal of {line}:\n{}", self.said());
+        assert!(
+            shown.is_some(),
+            "waited in vain for {text:?} on the terminal of {line}:\n{}",
+            self.said()
+        );
     }
 
     /// Waits for the program's end.
@@ -104,7 +127,13 @@ impl Terminal {
     #[track_caller]
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         let status = command::wait(&mut self.child, limit);
-        status.unwrap_or_else(|| panic!("{} still runs after {limit:?}; it said:\n{}", self.line, self.said()))
+        status.unwrap_or_else(|| {
+            panic!(
+                "{} still runs after {limit:?}; it said:\n{}",
+                self.line,
+                self.said()
+            )
+        })
     }
 }
 
@@ -116,7 +145,12 @@ impl Drop for Terminal {
 }
 
 fn size(rows: u16, columns: u16) -> Winsize {
-    Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+    Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    }
 }
 
 fn open() -> rustix::io::Result<(File, File)> {
@@ -124,7 +158,11 @@ fn open() -> rustix::io::Result<(File, File)> {
     grantpt(&master)?;
     unlockpt(&master)?;
     let path = ptsname(&master, Vec::new())?;
-    let slave: OwnedFd = rustix::fs::open(path.as_c_str(), OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+    let slave: OwnedFd = rustix::fs::open(
+        path.as_c_str(),
+        OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     Ok((File::from(master), File::from(slave)))
 }
 

@@ -15,7 +15,10 @@ const PACKAGES: [&str; 3] = ["mk8s-central", "mk8s-agent", "mk8s"];
 pub fn root() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-        crates.and_then(Path::parent).expect("crates/testkit is two below the root").to_owned()
+        crates
+            .and_then(Path::parent)
+            .expect("crates/testkit is two below the root")
+            .to_owned()
     });
     &ROOT
 }
@@ -30,7 +33,11 @@ pub fn program(name: &str) -> PathBuf {
         None => build(),
     });
     let path = PROGRAMS.join(name);
-    assert!(path.is_file(), "there is no {}; build it by: cargo build -p {name}", path.display());
+    assert!(
+        path.is_file(),
+        "there is no {}; build it by: cargo build -p {name}",
+        path.display()
+    );
     path
 }
 
@@ -39,7 +46,9 @@ fn build() -> PathBuf {
     let profile = std::env::var("MK8S_TEST_PROFILE");
     let profile = profile.as_deref().unwrap_or("quick-release");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root()).args(["build", "--quiet", "--profile", profile]);
+    cargo
+        .current_dir(root())
+        .args(["build", "--quiet", "--profile", profile]);
     for package in PACKAGES {
         cargo.args(["--package", package]);
     }
@@ -51,5 +60,8 @@ fn build() -> PathBuf {
 /// `target`, found from `target/debug/deps/it-0123456789abcdef`.
 fn target() -> PathBuf {
     let test = std::env::current_exe().expect("this program's own path");
-    test.ancestors().nth(3).expect("a test program is in target/PROFILE/deps").to_owned()
+    test.ancestors()
+        .nth(3)
+        .expect("a test program is in target/PROFILE/deps")
+        .to_owned()
 }

@@ -7,7 +7,7 @@ use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mk8s_net::{Body, BoxError, drain::Watch, listen::tune, serve::serve_http2, workers::Workers};
-use mk8s_tls::{ClientConfig, TlsConnector, ServerName};
+use mk8s_tls::{ClientConfig, ServerName, TlsConnector};
 use tokio::net::TcpStream;
 use tracing::{info, warn};
 
@@ -39,7 +39,14 @@ impl Central {
             let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
             tune(&stream)?;
             let name = ServerName::try_from(self.host.clone())?;
-            Ok::<_, BoxError>(TlsConnector::from(self.tls.clone()).connect(name, stream).await?)
+            let stream = TlsConnector::from(self.tls.clone()).connect(name, stream).await?;
+            // Whoever ends TLS in between may not know our protocols, and say nothing instead of no.
+            if stream.get_ref().1.alpn_protocol().is_none() {
+                return Err(
+                    "whoever answers there is not mk8s-central, or a proxy in between ends TLS".into(),
+                );
+            }
+            Ok::<_, BoxError>(stream)
         };
         tokio::time::timeout(CONNECT_TIMEOUT, connect)
             .await
@@ -49,7 +56,10 @@ impl Central {
 
 impl std::fmt::Debug for Central {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Central").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+        f.debug_struct("Central")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,16 +92,28 @@ where
     let mut waits = waits();
     while !drain.is_draining() {
         let started = tokio::time::Instant::now();
-        match central.connect().await {
+        let connected = tokio::select! {
+            connected = central.connect() => connected,
+            () = drain.draining() => return,
+        };
+        match connected {
             Ok(stream) => {
                 info!(tunnel = index, central = %central.host, "tunnel up");
-                let ended = serve_http2(reversed_http2(), TokioIo::new(stream), service.clone(), drain.clone()).await;
+                let ended = serve_http2(
+                    reversed_http2(),
+                    TokioIo::new(stream),
+                    service.clone(),
+                    drain.clone(),
+                )
+                .await;
                 match ended {
                     Ok(()) => info!(tunnel = index, "tunnel ended"),
                     Err(error) => warn!(tunnel = index, error = %causes(&error), "tunnel broke"),
                 }
             }
-            Err(error) => warn!(tunnel = index, central = %central.host, port = central.port, %error, "can't reach central"),
+            Err(error) => {
+                warn!(tunnel = index, central = %central.host, port = central.port, %error, "can't reach central")
+            }
         }
         if started.elapsed() >= SETTLED {
             waits = self::waits();
@@ -145,4 +167,30 @@ fn causes(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_bound_and_never_end() {
+        let waits: Vec<_> = waits().take(50).collect();
+        assert_eq!(waits.len(), 50);
+        assert!(
+            waits
+                .iter()
+                .all(|wait| (FIRST_WAIT..=2 * LONGEST_WAIT).contains(wait)),
+            "{waits:?}"
+        );
+        assert!(waits[0] < Duration::from_secs(1), "{waits:?}");
+        assert!(waits[20..].iter().all(|wait| *wait >= LONGEST_WAIT), "{waits:?}");
+    }
+
+    #[test]
+    fn no_two_agents_wait_alike() {
+        let first: Vec<_> = waits().take(10).collect();
+        let second: Vec<_> = waits().take(10).collect();
+        assert_ne!(first, second);
+    }
 }

@@ -28,6 +28,17 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut link = Link::handshake(io, counters, on_end).await?;
+    match probe(&mut link).await {
+        Ok(()) => Ok(link),
+        Err(why) => {
+            // Nobody will use it, and the agent is to dial again.
+            link.cut();
+            Err(why)
+        }
+    }
+}
+
+async fn probe(link: &mut Link) -> Result<(), BoxError> {
     let probe = Request::get(format!("https://{CONTROL_AUTHORITY}{HEALTH_PATH}")).body(Body::empty())?;
     let answer = tokio::time::timeout(PROBE_TIMEOUT, link.send(probe))
         .await
@@ -35,5 +46,5 @@ where
     if answer.status() != StatusCode::OK {
         return Err(format!("the agent answered the probe with {}", answer.status()).into());
     }
-    Ok(link)
+    Ok(())
 }

@@ -42,7 +42,11 @@ impl tower::Service<Request<tonic::body::Body>> for Channel {
 /// Serves a generated gRPC service on a request that a door received.
 pub async fn serve<S>(mut service: S, request: Request<hyper::body::Incoming>) -> Response<Body>
 where
-    S: tower::Service<Request<hyper::body::Incoming>, Response = Response<tonic::body::Body>, Error = std::convert::Infallible>,
+    S: tower::Service<
+            Request<hyper::body::Incoming>,
+            Response = Response<tonic::body::Body>,
+            Error = std::convert::Infallible,
+        >,
 {
     match service.call(request).await {
         Ok(response) => response.map(Body::boxed),

@@ -59,7 +59,9 @@ pub(crate) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
                 };
                 say(format_args!(
                     "{:<38}{:<26}{state:<12}{:.0}",
-                    token.id, token.cluster, token.expires_at
+                    token.id.to_string(),
+                    token.cluster.to_string(),
+                    token.expires_at
                 ));
             }
         }

@@ -113,8 +113,18 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let shipping = tokio::spawn(shipper.run(async move {
         let _ = shipping_stops.await;
     }));
-    let names = config.certificate_files().is_none().then(|| config.server.names.clone());
-    let upkeep = tokio::spawn(upkeep::run(Upkeep { access, registry, store, certificate, authority, names }));
+    let names = config
+        .certificate_files()
+        .is_none()
+        .then(|| config.server.names.clone());
+    let upkeep = tokio::spawn(upkeep::run(Upkeep {
+        access,
+        registry,
+        store,
+        certificate,
+        authority,
+        names,
+    }));
     let (people_drain, agents_drain) = (Drain::new(), Drain::new());
     let agents_watch = agents_drain.watch();
     let agents_task = tokio::spawn(listen::accept(

@@ -17,7 +17,10 @@ pub(crate) struct Asker {
 impl Asker {
     /// Whoever the door let in or turned away; none where nobody asks.
     pub(super) fn new(person: Option<Result<Person, NotAdmitted>>, source: IpAddr) -> Self {
-        Self { person: person.map(|p| p.map_err(|why| why.to_string())), source }
+        Self {
+            person: person.map(|p| p.map_err(|why| why.to_string())),
+            source,
+        }
     }
 
     /// The person, if one is signed in.

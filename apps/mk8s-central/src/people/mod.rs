@@ -135,7 +135,7 @@ impl People {
         let inbound = Inbound {
             caller,
             cluster,
-            request: request.map(Body::from),
+            request: Body::from_request(request),
             upgrade,
             audit_id: None,
         };
@@ -165,7 +165,7 @@ impl People {
             request.uri().path(),
             "/healthz" | "/readyz" | "/metrics" | "/.well-known/jwks.json"
         ) {
-            return api::call(self, request.map(Body::from), None, source).await;
+            return api::call(self, Body::from_request(request), None, source).await;
         }
         let (parts, body) = request.into_parts();
         let Ok(body) = Limited::new(body, MAX_OWN_BODY)

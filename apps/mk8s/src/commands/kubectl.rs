@@ -75,7 +75,11 @@ const REMEDY: &str = "install kubectl (https://kubernetes.io/docs/tasks/tools/),
 fn make_ready(context: &Context<'_>, selection: &Selection) -> Result<()> {
     let access = context.access(&selection.central);
     let is_fresh = access.fresh()?.is_some();
-    let chosen = |clusters: Vec<Cluster>| clusters.into_iter().find(|cluster| cluster.name == selection.cluster);
+    let chosen = |clusters: Vec<Cluster>| {
+        clusters
+            .into_iter()
+            .find(|cluster| cluster.name == selection.cluster)
+    };
     let recent = cluster_cache::recent(context, &selection.central).and_then(chosen);
     if is_fresh && recent.is_some_and(|cluster| cluster.is_connected()) {
         return Ok(());

@@ -102,7 +102,11 @@ fn the_environment_goes_before_the_configuration() {
             .to_owned()
     };
     let expected = |cluster| format!("server: {}/k8s/clusters/{cluster}", central.url());
-    central.state().clusters = vec![("production-us-east", "connected"), ("staging", "connected"), ("dev", "connected")];
+    central.state().clusters = vec![
+        ("production-us-east", "connected"),
+        ("staging", "connected"),
+        ("dev", "connected"),
+    ];
     assert_eq!(server(&["k", "get", "pods"], "dev"), expected("dev"));
     assert_eq!(
         server(&["--cluster", "production-us-east", "k", "get"], "dev"),

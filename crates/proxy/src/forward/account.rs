@@ -9,13 +9,13 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use mk8s_model::Outcome;
-use mk8s_net::{BoxError, link::LinkBody};
+use mk8s_net::BoxError;
 
 use crate::{audit::Ticket, lifetime::Leash};
 
 /// A body that writes down its own end.
-pub(crate) struct Accounted {
-    body: LinkBody,
+pub(crate) struct Accounted<B: HttpBody> {
+    body: B,
     ticket: Ticket,
     leash: Option<Leash>,
     /// Whether a cut stream ends as if it were complete. Right for a watch, which has no natural end and whose client
@@ -23,24 +23,36 @@ pub(crate) struct Accounted {
     ends_softly: bool,
 }
 
-impl Accounted {
-    pub(crate) fn new(body: LinkBody, ticket: Ticket, leash: Option<Leash>, ends_softly: bool) -> Self {
-        Self { body, ticket, leash, ends_softly }
+impl<B: HttpBody> Accounted<B> {
+    pub(crate) fn new(body: B, ticket: Ticket, leash: Option<Leash>, ends_softly: bool) -> Self {
+        Self {
+            body,
+            ticket,
+            leash,
+            ends_softly,
+        }
     }
 }
 
-impl HttpBody for Accounted {
+impl<B: HttpBody<Data = Bytes, Error = BoxError> + Unpin> HttpBody for Accounted<B> {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         if let Some(leash) = &mut this.leash
             && let Poll::Ready(why) = leash.as_mut().poll(cx)
         {
             this.leash = None;
             this.ticket.end(Outcome::Ended);
-            return Poll::Ready(if this.ends_softly { None } else { Some(Err(why.into())) });
+            return Poll::Ready(if this.ends_softly {
+                None
+            } else {
+                Some(Err(why.into()))
+            });
         }
         Poll::Ready(match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
             Some(Ok(frame)) => {
@@ -72,7 +84,7 @@ impl HttpBody for Accounted {
     }
 }
 
-impl Drop for Accounted {
+impl<B: HttpBody> Drop for Accounted<B> {
     fn drop(&mut self) {
         // A body without content is never polled.
         if self.body.is_end_stream() {

@@ -6,4 +6,4 @@ mod upgrade;
 
 pub(crate) use account::Accounted;
 pub(crate) use replay::{Outbound, OutboundBody, send};
-pub(crate) use upgrade::{OutboundUpgrade, Upgraded, send_upgrade};
+pub(crate) use upgrade::{OutboundUpgrade, Switched, Upgraded, send_upgrade};

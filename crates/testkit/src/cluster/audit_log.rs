@@ -58,7 +58,10 @@ pub struct AuditStatus {
 
 impl AuditLog {
     pub(super) fn from_now(path: &Path) -> Self {
-        Self { path: path.to_owned(), from: fs::metadata(path).map_or(0, |metadata| metadata.len()) }
+        Self {
+            path: path.to_owned(),
+            from: fs::metadata(path).map_or(0, |metadata| metadata.len()),
+        }
     }
 
     /// The events so far that match.
@@ -66,12 +69,16 @@ impl AuditLog {
     /// # Panics
     /// If the log can't be read.
     pub fn events(&self, mut matches: impl FnMut(&AuditEvent) -> bool) -> Vec<AuditEvent> {
-        let mut file = File::open(&self.path).unwrap_or_else(|error| panic!("{}: {error}", self.path.display()));
+        let mut file =
+            File::open(&self.path).unwrap_or_else(|error| panic!("{}: {error}", self.path.display()));
         let mut text = String::new();
-        file.seek(SeekFrom::Start(self.from)).expect("a file can be sought in");
+        file.seek(SeekFrom::Start(self.from))
+            .expect("a file can be sought in");
         file.read_to_string(&mut text).expect("the audit log is text");
         let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-        let events = complete.lines().filter_map(|line| serde_json::from_str::<AuditEvent>(line).ok());
+        let events = complete
+            .lines()
+            .filter_map(|line| serde_json::from_str::<AuditEvent>(line).ok());
         events.filter(|event| matches(event)).collect()
     }
 

@@ -73,16 +73,27 @@ pub(super) fn read(path: &Path) -> State {
 
 /// Ends a cluster.
 pub(super) fn down(name: &str) {
-    let _ = Command::new(program()).args(["down", "--name", name]).stderr(Stdio::null()).status();
+    let _ = Command::new(program())
+        .args(["down", "--name", name])
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// The last line that a command prints; what it reports on the way, the user sees.
 fn last_line(mut command: Command) -> String {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = command.output().unwrap_or_else(|error| panic!("can't run {command:?}: {error}"));
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("can't run {command:?}: {error}"));
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}", complaint.trim());
     eprint!("{complaint}");
     let said = String::from_utf8_lossy(&output.stdout);
-    said.lines().last().unwrap_or_else(|| panic!("{command:?} printed nothing")).to_owned()
+    said.lines()
+        .last()
+        .unwrap_or_else(|| panic!("{command:?} printed nothing"))
+        .to_owned()
 }

@@ -33,8 +33,10 @@ impl Cluster {
     /// # Panics
     /// If it can't be started; the message says what is missing.
     pub fn shared() -> &'static Self {
-        static SHARED: LazyLock<Cluster> =
-            LazyLock::new(|| Cluster { state: devcluster::up(&shared_name(), &["--node"]), is_own: false });
+        static SHARED: LazyLock<Cluster> = LazyLock::new(|| Cluster {
+            state: devcluster::up(&shared_name(), &["--node"]),
+            is_own: false,
+        });
         &SHARED
     }
 
@@ -43,8 +45,10 @@ impl Cluster {
     /// # Panics
     /// If it can't be started; the message says what is missing.
     pub fn second() -> &'static Self {
-        static SECOND: LazyLock<Cluster> =
-            LazyLock::new(|| Cluster { state: devcluster::up(&format!("{}-2", shared_name()), &[]), is_own: false });
+        static SECOND: LazyLock<Cluster> = LazyLock::new(|| Cluster {
+            state: devcluster::up(&format!("{}-2", shared_name()), &[]),
+            is_own: false,
+        });
         &SECOND
     }
 
@@ -56,7 +60,10 @@ impl Cluster {
     pub fn own(suffix: &str, arguments: &[&str]) -> Self {
         let name = format!("{}-{suffix}", shared_name());
         devcluster::down(&name);
-        Self { state: devcluster::up(&name, arguments), is_own: true }
+        Self {
+            state: devcluster::up(&name, arguments),
+            is_own: true,
+        }
     }
 
     /// devcluster's name for it.
@@ -99,7 +106,10 @@ impl Cluster {
 
     /// The request-header authority's files: certificate and key. Whoever has a certificate of it may say who asks.
     pub fn front_proxy_ca(&self) -> (&Path, &Path) {
-        (&self.state.files.front_proxy_ca, &self.state.files.front_proxy_ca_key)
+        (
+            &self.state.files.front_proxy_ca,
+            &self.state.files.front_proxy_ca_key,
+        )
     }
 
     /// The process id of a component now: `kube-apiserver`, `etcd`, `kubelet`, …
@@ -111,7 +121,9 @@ impl Cluster {
         let directory = self.state.kubeconfig.parent().expect("a file is in a directory");
         let state = devcluster::read(&directory.join("state.json"));
         let process = state.processes.iter().find(|process| process.name == component);
-        process.unwrap_or_else(|| panic!("{} has no {component}", self.state.name)).pid
+        process
+            .unwrap_or_else(|| panic!("{} has no {component}", self.state.name))
+            .pid
     }
 
     /// kubectl as the administrator.
@@ -147,8 +159,16 @@ impl Cluster {
     /// If there is no such service account, or the file can't be written.
     #[track_caller]
     pub fn service_account_kubeconfig(&self, namespace: &str, name: &str, file: &Path) {
-        let token = self.kubectl().in_namespace(namespace).run(["create", "token", name, "--duration", "1h"]).ok();
-        let config = kubeconfig(self.server(), &self.state.files.ca, &serde_json::json!({ "token": token.text() }));
+        let token = self
+            .kubectl()
+            .in_namespace(namespace)
+            .run(["create", "token", name, "--duration", "1h"])
+            .ok();
+        let config = kubeconfig(
+            self.server(),
+            &self.state.files.ca,
+            &serde_json::json!({ "token": token.text() }),
+        );
         fs::write(file, config).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
 

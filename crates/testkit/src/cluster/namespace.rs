@@ -53,7 +53,11 @@ impl Drop for Namespace {
     fn drop(&mut self) {
         let arguments = ["delete", "namespace", &self.name, "--wait=false"];
         let mut command = self.cluster.kubectl().command(arguments);
-        let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
     }
 }
 
@@ -61,6 +65,8 @@ impl Drop for Namespace {
 fn unique() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() % 10_000_000);
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_millis() % 10_000_000);
     format!("t-{}-{now}-{count}", process::id())
 }

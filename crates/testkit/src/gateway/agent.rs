@@ -25,7 +25,12 @@ impl Agent {
         let directory = gateway.directory().join(format!("agent-{name}"));
         prepare(&directory, gateway, name, cluster, join_token);
         let program = start(&directory, name, &[]);
-        Self { cluster: name.to_owned(), program, directory, variables: Vec::new() }
+        Self {
+            cluster: name.to_owned(),
+            program,
+            directory,
+            variables: Vec::new(),
+        }
     }
 
     /// The process.
@@ -46,7 +51,11 @@ impl Agent {
     #[track_caller]
     pub fn start_again(&mut self) {
         self.program.kill();
-        let variables: Vec<_> = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let variables: Vec<_> = self
+            .variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         self.program = start(&self.directory, &self.cluster, &variables);
     }
 
@@ -61,7 +70,13 @@ impl Agent {
 /// # Panics
 /// If it can't be started.
 #[track_caller]
-pub fn hopeless(gateway: &Gateway, directory: &str, name: &str, cluster: &Cluster, join_token: &str) -> Program {
+pub fn hopeless(
+    gateway: &Gateway,
+    directory: &str,
+    name: &str,
+    cluster: &Cluster,
+    join_token: &str,
+) -> Program {
     let directory = gateway.directory().join(directory);
     prepare(&directory, gateway, name, cluster, join_token);
     start(&directory, name, &[])
@@ -70,7 +85,8 @@ pub fn hopeless(gateway: &Gateway, directory: &str, name: &str, cluster: &Cluste
 #[track_caller]
 fn prepare(directory: &Path, gateway: &Gateway, name: &str, cluster: &Cluster, join_token: &str) {
     fs::create_dir_all(directory).expect("a directory for the agent");
-    let rbac = fs::read_to_string(workspace::root().join("deploy/agent-rbac.yaml")).expect("deploy/agent-rbac.yaml");
+    let rbac =
+        fs::read_to_string(workspace::root().join("deploy/agent-rbac.yaml")).expect("deploy/agent-rbac.yaml");
     cluster.kubectl().apply(&rbac);
     let kubeconfig = directory.join("kubeconfig");
     cluster.service_account_kubeconfig("mk8s-system", "mk8s-agent", &kubeconfig);
@@ -90,12 +106,25 @@ fn prepare(directory: &Path, gateway: &Gateway, name: &str, cluster: &Cluster, j
 fn start(directory: &Path, name: &str, variables: &[(&str, &str)]) -> Program {
     let mut command = Command::new(workspace::program("mk8s-agent"));
     command.arg("--config").arg(directory.join("agent.yaml"));
-    command.env("AGENT_TOKEN", fs::read_to_string(directory.join("token")).expect("the token's file"));
+    command.env(
+        "AGENT_TOKEN",
+        fs::read_to_string(directory.join("token")).expect("the token's file"),
+    );
     command.env("PATH", crate::kubectl::path_with_kubectl());
     // What the developer's own shell says is about another cluster.
-    for variable in ["KUBECONFIG", "CENTRAL_URL", "CENTRAL_CA_FILE", "CLUSTER_NAME", "MK8S_AGENT_STATE"] {
+    for variable in [
+        "KUBECONFIG",
+        "CENTRAL_URL",
+        "CENTRAL_CA_FILE",
+        "CLUSTER_NAME",
+        "MK8S_AGENT_STATE",
+    ] {
         command.env_remove(variable);
     }
     command.envs(variables.iter().copied());
-    Program::start(&format!("mk8s-agent of {name}"), &command, &directory.join("agent.log"))
+    Program::start(
+        &format!("mk8s-agent of {name}"),
+        &command,
+        &directory.join("agent.log"),
+    )
 }

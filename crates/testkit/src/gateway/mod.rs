@@ -75,7 +75,10 @@ impl Gateway {
     /// If anything of it doesn't come up.
     #[track_caller]
     pub fn without_agents(settings: Settings) -> Self {
-        let directory = tempfile::Builder::new().prefix("mk8s-gateway-").tempdir().expect("a directory");
+        let directory = tempfile::Builder::new()
+            .prefix("mk8s-gateway-")
+            .tempdir()
+            .expect("a directory");
         let mut gateway = Self {
             agents: Vec::new(),
             central: None,
@@ -161,7 +164,9 @@ impl Gateway {
 
     /// The administrator.
     pub fn admin(&self) -> &User {
-        self.admin.as_ref().expect("an administrator is logged in from the start")
+        self.admin
+            .as_ref()
+            .expect("an administrator is logged in from the start")
     }
 
     /// A new user with these roles, logged in.
@@ -171,7 +176,11 @@ impl Gateway {
     #[track_caller]
     pub fn user(&self, email: &str, roles: &[&str]) -> User {
         let password = password_of(email);
-        let created = self.call("POST", "/users", &json!({ "email": email, "password": password, "roles": roles }));
+        let created = self.call(
+            "POST",
+            "/users",
+            &json!({ "email": email, "password": password, "roles": roles }),
+        );
         assert_eq!(created.status, 201, "{}", created.text());
         self.log_in(email, &password)
     }
@@ -192,8 +201,15 @@ impl Gateway {
     #[track_caller]
     pub fn call_as(&self, token: &str, method: &str, path: &str, body: &Value) -> Response {
         let authorization = format!("Bearer {token}");
-        let headers = [("Authorization", authorization.as_str()), ("Content-Type", "application/json")];
-        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let headers = [
+            ("Authorization", authorization.as_str()),
+            ("Content-Type", "application/json"),
+        ];
+        let body = if body.is_null() {
+            Vec::new()
+        } else {
+            body.to_string().into_bytes()
+        };
         let response = self.endpoint().request(method, path, &headers, &body);
         response.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
@@ -206,7 +222,9 @@ impl Gateway {
     pub fn try_login(&self, email: &str, password: &str) -> Response {
         let body = json!({ "email": email, "password": password }).to_string();
         let headers = [("Content-Type", "application/json")];
-        self.endpoint().request("POST", "/auth/login", &headers, body.as_bytes()).expect("an answer to a login")
+        self.endpoint()
+            .request("POST", "/auth/login", &headers, body.as_bytes())
+            .expect("an answer to a login")
     }
 
     /// The sum over all labels of one of central's metrics; zero if it isn't there yet.
@@ -215,12 +233,16 @@ impl Gateway {
     /// If central doesn't give any.
     #[track_caller]
     pub fn metric(&self, name: &str) -> f64 {
-        let response = self.endpoint().request("GET", "/metrics", &[], b"").expect("an answer with metrics");
+        let response = self
+            .endpoint()
+            .request("GET", "/metrics", &[], b"")
+            .expect("an answer with metrics");
         assert_eq!(response.status, 200, "{}", response.text());
         let text = response.text();
         let samples = text.lines().filter_map(|line| {
             let rest = line.strip_prefix(name)?;
-            rest.starts_with(['{', ' ']).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+            rest.starts_with(['{', ' '])
+                .then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
         });
         samples.sum()
     }
@@ -258,11 +280,17 @@ impl Gateway {
         for _ in 0..5 {
             let mut command = self.central_command(&["serve"]);
             command.envs(self.settings.variables.iter().map(|(name, value)| (name, value)));
-            let mut central = Program::start("mk8s-central", &command, &self.directory.path().join("central.log"));
-            let ready = wait::attempt(READY_LIMIT, || match self.endpoint().request("GET", "/readyz", &[], b"") {
-                Ok(response) if response.status == 200 => Some(true),
-                _ if !central.is_running() => Some(false),
-                _ => None,
+            let mut central = Program::start(
+                "mk8s-central",
+                &command,
+                &self.directory.path().join("central.log"),
+            );
+            let ready = wait::attempt(READY_LIMIT, || {
+                match self.endpoint().request("GET", "/readyz", &[], b"") {
+                    Ok(response) if response.status == 200 => Some(true),
+                    _ if !central.is_running() => Some(false),
+                    _ => None,
+                }
             });
             match ready {
                 Some(true) => return self.central = Some(central),
@@ -271,7 +299,10 @@ impl Gateway {
                     self.ports = free_ports();
                     self.write_config();
                 }
-                _ => panic!("central isn't ready after {READY_LIMIT:?}; it said:\n{}", central.log()),
+                _ => panic!(
+                    "central isn't ready after {READY_LIMIT:?}; it said:\n{}",
+                    central.log()
+                ),
             }
         }
         panic!("central finds its ports taken, again and again");
@@ -291,7 +322,11 @@ impl Gateway {
         let mut central = self.central.take().expect("central runs");
         central.terminate();
         let status = central.wait(DRAIN_LIMIT);
-        assert!(status.success(), "central ended with {status}; it said:\n{}", central.log());
+        assert!(
+            status.success(),
+            "central ended with {status}; it said:\n{}",
+            central.log()
+        );
         central.log()
     }
 
@@ -331,7 +366,9 @@ impl Gateway {
     /// If central doesn't make one.
     #[track_caller]
     pub fn join_token(&self, cluster: &str) -> String {
-        let ran = self.run_central(&["agent-token", "create", "--cluster", cluster, "--ttl", "1h"]).ok();
+        let ran = self
+            .run_central(&["agent-token", "create", "--cluster", cluster, "--ttl", "1h"])
+            .ok();
         ran.text().to_owned()
     }
 
@@ -355,7 +392,9 @@ impl Gateway {
 
     #[track_caller]
     fn reaches(&mut self, cluster: &str, wanted: &str) {
-        let reached = wait::attempt(wait::PATIENCE, || (self.status(cluster).as_deref() == Some(wanted)).then_some(()));
+        let reached = wait::attempt(wait::PATIENCE, || {
+            (self.status(cluster).as_deref() == Some(wanted)).then_some(())
+        });
         if reached.is_none() {
             let status = self.status(cluster);
             let logs: String = self.agents.iter().map(|agent| agent.program.log()).collect();
@@ -401,7 +440,10 @@ pub fn free_ports() -> Ports {
     let port = |listener: &TcpListener| listener.local_addr().expect("an address").port();
     // Both at once, so that they differ.
     let (http, grpc) = (listen(), listen());
-    Ports { http: port(&http), grpc: port(&grpc) }
+    Ports {
+        http: port(&http),
+        grpc: port(&grpc),
+    }
 }
 
 /// Everybody's password: long enough for any rule, and nobody else's.

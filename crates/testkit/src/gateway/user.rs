@@ -20,9 +20,26 @@ pub struct User {
 impl User {
     #[track_caller]
     pub(super) fn log_in(email: &str, password: &str, central: &str, ca_file: &Path, home: PathBuf) -> Self {
-        let user = Self { email: email.to_owned(), central: central.to_owned(), home };
-        let mut login = user.command(["login", "--central", central, "--email", email, "--password-stdin", "--ca-file"]);
-        command::run_with(login.arg(ca_file), format!("{password}\n").as_bytes(), command::LIMIT).ok();
+        let user = Self {
+            email: email.to_owned(),
+            central: central.to_owned(),
+            home,
+        };
+        let mut login = user.command([
+            "login",
+            "--central",
+            central,
+            "--email",
+            email,
+            "--password-stdin",
+            "--ca-file",
+        ]);
+        command::run_with(
+            login.arg(ca_file),
+            format!("{password}\n").as_bytes(),
+            command::LIMIT,
+        )
+        .ok();
         user
     }
 
@@ -39,7 +56,9 @@ impl User {
     /// A command of `mk8s` as this user, for those who run it in a way of their own.
     pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(workspace::program("mk8s"));
-        command.env("MK8S_HOME", &self.home).env("PATH", kubectl::path_with_kubectl());
+        command
+            .env("MK8S_HOME", &self.home)
+            .env("PATH", kubectl::path_with_kubectl());
         for variable in ["KUBECONFIG", "MK8S_CENTRAL", "MK8S_CLUSTER"] {
             command.env_remove(variable);
         }
@@ -60,7 +79,10 @@ impl User {
     #[track_caller]
     pub fn token(&self) -> String {
         let credential = self.mk8s(["credential", "--central", &self.central]).ok().json();
-        credential["status"]["token"].as_str().expect("a token in the credential").to_owned()
+        credential["status"]["token"]
+            .as_str()
+            .expect("a token in the credential")
+            .to_owned()
     }
 
     /// Plain kubectl through the gateway to a cluster, with a kubeconfig that `mk8s` wrote.

@@ -33,8 +33,18 @@ fn crates_import_only_what_the_architecture_allows() {
     }
     for name in imports.keys().filter(|name| name.starts_with("mk8s-")) {
         let is_listed = ALLOWED.iter().any(|(listed, _)| listed == name);
-        let is_leaf = ["mk8s-central", "mk8s-agent", "mk8s-testkit", "mk8s-bench", "mk8s-system-tests"].contains(&&**name);
-        assert!(is_listed || is_leaf, "{name} is new: say in ARCHITECTURE.md and here whom it may import");
+        let is_leaf = [
+            "mk8s-central",
+            "mk8s-agent",
+            "mk8s-testkit",
+            "mk8s-bench",
+            "mk8s-system-tests",
+        ]
+        .contains(&&**name);
+        assert!(
+            is_listed || is_leaf,
+            "{name} is new: say in ARCHITECTURE.md and here whom it may import"
+        );
     }
 }
 
@@ -42,7 +52,10 @@ fn crates_import_only_what_the_architecture_allows() {
 fn only_programs_know_the_store() {
     for (name, imports) in imports() {
         let may = ["mk8s-central", "mk8s-store"].contains(&&*name);
-        assert!(may || !imports.iter().any(|i| i == "mk8s-store"), "{name} must not import mk8s-store");
+        assert!(
+            may || !imports.iter().any(|i| i == "mk8s-store"),
+            "{name} must not import mk8s-store"
+        );
     }
 }
 
@@ -51,7 +64,10 @@ fn decisions_stay_pure() {
     let imports = imports();
     for name in PURE {
         for import in &imports[*name] {
-            assert!(!IMPURE.contains(&import.as_str()), "{name} must not import {import}");
+            assert!(
+                !IMPURE.contains(&import.as_str()),
+                "{name} must not import {import}"
+            );
         }
     }
 }
@@ -60,11 +76,22 @@ fn decisions_stay_pure() {
 fn one_crate_names_the_tls_stack() {
     for (name, imports) in imports() {
         // authn signs tokens with the same library's RSA; the test kit makes hostile certificates.
-        if ["mk8s-tls", "mk8s-authn", "mk8s-testkit", "mk8s-bench", "mk8s-system-tests"].contains(&&*name) {
+        if [
+            "mk8s-tls",
+            "mk8s-authn",
+            "mk8s-testkit",
+            "mk8s-bench",
+            "mk8s-system-tests",
+        ]
+        .contains(&&*name)
+        {
             continue;
         }
         for import in imports {
-            assert!(!TLS_STACK.contains(&import.as_str()), "{name} must not import {import}: mk8s-tls does");
+            assert!(
+                !TLS_STACK.contains(&import.as_str()),
+                "{name} must not import {import}: mk8s-tls does"
+            );
         }
     }
 }
@@ -83,12 +110,19 @@ fn imports() -> BTreeMap<String, Vec<String>> {
         .iter()
         .map(|package| {
             let dependencies = package["dependencies"].as_array().expect("dependencies");
-            let normal = dependencies.iter().filter(|d| d["kind"].is_null()).map(|d| text(&d["name"])).collect();
+            let normal = dependencies
+                .iter()
+                .filter(|d| d["kind"].is_null())
+                .map(|d| text(&d["name"]))
+                .collect();
             (text(&package["name"]), normal)
         })
         .collect()
 }
 
 fn ours(imports: &[String]) -> impl Iterator<Item = &str> {
-    imports.iter().map(String::as_str).filter(|import| import.starts_with("mk8s-"))
+    imports
+        .iter()
+        .map(String::as_str)
+        .filter(|import| import.starts_with("mk8s-"))
 }

@@ -23,21 +23,30 @@ fn a_list_of_100_mb_needs_no_more_memory_than_a_small_one() {
     // Once a small one, so that connections and their buffers are there.
     runtime.block_on(read(&client, &format!("{url}?limit=1"), Duration::ZERO));
 
-    for (how, pause) in [("at once", Duration::ZERO), ("with a pause in the middle", Duration::from_secs(3))] {
+    for (how, pause) in [
+        ("at once", Duration::ZERO),
+        ("with a pause in the middle", Duration::from_secs(3)),
+    ] {
         let before = memory(&mut gateway, true);
         let started = Instant::now();
         let bytes = runtime.block_on(read(&client, &url, pause));
         let took = started.elapsed();
         assert!(bytes >= OBJECTS * OBJECT_BYTES, "only {bytes} bytes");
         let peak = memory(&mut gateway, false);
-        let growth = [peak[0].saturating_sub(before[0]), peak[1].saturating_sub(before[1])];
+        let growth = [
+            peak[0].saturating_sub(before[0]),
+            peak[1].saturating_sub(before[1]),
+        ];
         eprintln!(
             "{} MB {how} in {took:.1?}: central +{} KiB, agent +{} KiB",
             bytes / 1_000_000,
             growth[0] / 1024,
             growth[1] / 1024
         );
-        assert!(growth.iter().all(|growth| *growth < ALLOWANCE), "read {how}, central and agent grew by {growth:?} bytes");
+        assert!(
+            growth.iter().all(|growth| *growth < ALLOWANCE),
+            "read {how}, central and agent grew by {growth:?} bytes"
+        );
     }
 }
 
@@ -78,6 +87,9 @@ fn fill(namespace: &Namespace) {
     for from in (0..OBJECTS).step_by(16) {
         let items: Vec<_> = (from..OBJECTS.min(from + 16)).map(object).collect();
         let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
-        namespace.kubectl().run_with(["create", "--validate=false", "-f", "-"], list.as_bytes()).ok();
+        namespace
+            .kubectl()
+            .run_with(["create", "--validate=false", "-f", "-"], list.as_bytes())
+            .ok();
     }
 }

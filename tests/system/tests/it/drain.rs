@@ -6,7 +6,10 @@ use mk8s_testkit::{Cluster, Gateway, gateway::MAIN, raw::Connection, within};
 
 /// Opens a watch and waits for its first event.
 fn watch(gateway: &Gateway, namespace: &str) -> Connection {
-    let path = gateway.kube_path(MAIN, &format!("/api/v1/namespaces/{namespace}/configmaps?watch=1"));
+    let path = gateway.kube_path(
+        MAIN,
+        &format!("/api/v1/namespaces/{namespace}/configmaps?watch=1"),
+    );
     let token = gateway.admin().token();
     let mut connection = gateway.endpoint().connect().expect("central listens");
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
@@ -23,7 +26,10 @@ fn asked_to_end_central_lets_requests_finish_and_cuts_what_never_would() {
     let namespace = cluster.namespace();
     let mut watch = watch(&gateway, namespace.name());
     // A request whose body is still on its way when the end is asked for.
-    let path = gateway.kube_path(MAIN, &format!("/api/v1/namespaces/{}/configmaps", namespace.name()));
+    let path = gateway.kube_path(
+        MAIN,
+        &format!("/api/v1/namespaces/{}/configmaps", namespace.name()),
+    );
     let body = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"late"}}"#;
     let token = gateway.admin().token();
     let mut request = gateway.endpoint().connect().expect("central listens");
@@ -42,7 +48,9 @@ fn asked_to_end_central_lets_requests_finish_and_cuts_what_never_would() {
         let answer = endpoint.request("GET", "/readyz", &[], b"");
         answer.map_or(true, |answer| answer.status == 503).then_some(())
     });
-    request.send(&body.as_bytes()[10..]).expect("the request may go on");
+    request
+        .send(&body.as_bytes()[10..])
+        .expect("the request may go on");
     let answer = request.response().expect("the request is answered");
     assert_eq!(answer.status, 201, "{}", answer.text());
 
@@ -57,7 +65,11 @@ fn asked_to_end_central_lets_requests_finish_and_cuts_what_never_would() {
 fn a_new_central_has_its_agents_back_by_itself() {
     let mut gateway = Gateway::start();
     gateway.stop_central();
-    gateway.admin().kubectl(MAIN).run(["get", "namespaces", "--request-timeout=5s"]).failed();
+    gateway
+        .admin()
+        .kubectl(MAIN)
+        .run(["get", "namespaces", "--request-timeout=5s"])
+        .failed();
     gateway.start_central();
     gateway.connected(MAIN);
     gateway.admin().kubectl(MAIN).run(["get", "namespaces"]).ok();
@@ -74,8 +86,11 @@ fn an_api_server_that_restarts_is_found_again() {
     let cluster = Cluster::own("restart", &[]);
     let mut gateway = Gateway::without_agents(mk8s_testkit::gateway::Settings::default());
     gateway.connect(MAIN, &cluster);
-    let pid = i32::try_from(cluster.process("kube-apiserver")).ok().and_then(rustix::process::Pid::from_raw);
-    rustix::process::kill_process(pid.expect("a process id"), rustix::process::Signal::KILL).expect("it runs");
+    let pid = i32::try_from(cluster.process("kube-apiserver"))
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(pid.expect("a process id"), rustix::process::Signal::KILL)
+        .expect("it runs");
     cluster.ready();
     gateway.admin().kubectl(MAIN).run(["get", "namespaces"]).ok();
 }

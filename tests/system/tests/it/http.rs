@@ -13,10 +13,16 @@ pub(crate) fn build(ca_pem: &str, token: &str, headers: &[(&'static str, &str)])
     let roots = Roots::Pem(ca_pem.as_bytes().to_vec());
     let tls = mk8s_tls::client::config(&roots, None, &[b"h2"]).expect("certificate authorities in PEM");
     let authorization = format!("Bearer {token}");
-    let headers = headers.iter().copied().chain([("authorization", authorization.as_str())]);
+    let headers = headers
+        .iter()
+        .copied()
+        .chain([("authorization", authorization.as_str())]);
     let headers = headers.map(|(name, value)| {
         let name = reqwest::header::HeaderName::from_static(name);
-        (name, reqwest::header::HeaderValue::from_str(value).expect("a header's value"))
+        (
+            name,
+            reqwest::header::HeaderValue::from_str(value).expect("a header's value"),
+        )
     });
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls.as_ref().clone())
@@ -31,5 +37,9 @@ pub(crate) fn build(ca_pem: &str, token: &str, headers: &[(&'static str, &str)])
 
 /// A runtime for one test.
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }

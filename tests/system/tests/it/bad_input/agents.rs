@@ -1,9 +1,6 @@
 //! Agents that aren't let in, and clocks that are off.
 
-use std::{
-    path::Path,
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use mk8s_testkit::{
     Cluster, Gateway,
@@ -16,7 +13,8 @@ use mk8s_testkit::{
 /// # Panics
 /// If it isn't installed.
 pub(super) fn faketime() -> String {
-    let candidates = ["x86_64-linux-gnu", "aarch64-linux-gnu", ""].map(|triple| format!("/usr/lib/{triple}/faketime/libfaketimeMT.so.1"));
+    let candidates = ["x86_64-linux-gnu", "aarch64-linux-gnu", ""]
+        .map(|triple| format!("/usr/lib/{triple}/faketime/libfaketimeMT.so.1"));
     let found = candidates.into_iter().find(|path| Path::new(path).exists());
     found.expect("libfaketime is not installed: install faketime (apt-get install faketime)")
 }
@@ -25,10 +23,14 @@ pub(super) fn faketime() -> String {
 #[track_caller]
 fn refused(gateway: &Gateway, directory: &str, name: &str, token: &str, words: &[&str]) {
     let mut agent = hopeless(gateway, directory, name, Cluster::second(), token);
-    within(Duration::from_secs(30), "the agent to say why it isn't let in", || {
-        let said = agent.log();
-        words.iter().all(|word| said.contains(word)).then_some(())
-    });
+    within(
+        Duration::from_secs(30),
+        "the agent to say why it isn't let in",
+        || {
+            let said = agent.log();
+            words.iter().all(|word| said.contains(word)).then_some(())
+        },
+    );
     assert!(!agent.log().contains(token), "the token itself isn't in the log");
     if !agent.is_running() {
         assert!(!agent.wait(Duration::from_secs(1)).success());
@@ -42,7 +44,13 @@ fn an_agent_with_a_wrong_token_is_refused() {
     let wrong = format!("{}{}", &token[..token.len() - 4], "AAAA");
     refused(&gateway, "wrong", MAIN, &wrong, &["unknown"]);
     refused(&gateway, "no-token", MAIN, "nonsense", &["token"]);
-    refused(&gateway, "other-cluster", "dev-other", &token, &[MAIN, "dev-other"]);
+    refused(
+        &gateway,
+        "other-cluster",
+        "dev-other",
+        &token,
+        &[MAIN, "dev-other"],
+    );
     assert_eq!(gateway.status(MAIN), None, "nothing was registered");
     // None of that used the token up.
     let mut gateway = gateway;
@@ -68,7 +76,12 @@ fn an_agent_with_a_revoked_token_is_refused_and_a_connected_one_is_cut_off() {
     let token = gateway.join_token(MAIN);
     let revoke = |gateway: &Gateway| {
         let list = gateway.run_central(&["agent-token", "list"]).ok();
-        let id = list.stdout.lines().skip(1).find(|line| !line.contains("revoked")).expect("a token");
+        let id = list
+            .stdout
+            .lines()
+            .skip(1)
+            .find(|line| !line.contains("revoked"))
+            .expect("a token");
         let id = id.split_whitespace().next().expect("an id").to_owned();
         gateway.run_central(&["agent-token", "revoke", &id]).ok();
     };

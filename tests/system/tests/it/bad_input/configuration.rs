@@ -1,12 +1,6 @@
 //! What central doesn't start with.
 
-use std::{
-    fs,
-    net::TcpListener,
-    os::unix::fs::PermissionsExt as _,
-    path::Path,
-    process::Command,
-};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use mk8s_testkit::{
     Gateway, Ran, command,
@@ -20,7 +14,11 @@ use super::one_line;
 fn serve(directory: &Path, yaml: &str) -> Ran {
     let file = directory.join("central.yaml");
     fs::write(&file, yaml).expect("a file");
-    command::run(Command::new(workspace::program("mk8s-central")).args(["serve", "--config"]).arg(&file))
+    command::run(
+        Command::new(workspace::program("mk8s-central"))
+            .args(["serve", "--config"])
+            .arg(&file),
+    )
 }
 
 #[test]
@@ -34,7 +32,10 @@ fn a_malformed_configuration_is_refused_with_file_line_and_key() {
         ("data_dir: /x\ndata_dir: /y\n", &["line 2", "data_dir"]),
         ("auth:\n  token_expiry: soon\n", &["line 2", "soon"]),
         ("database:\n  driver: oracle\n", &["database.driver"]),
-        ("roles:\n  - name: x\n    clusters:\n      - nme: a\n", &["line 4", "nme"]),
+        (
+            "roles:\n  - name: x\n    clusters:\n      - nme: a\n",
+            &["line 4", "nme"],
+        ),
         ("tls:\n  cert_file: /none\n", &["cert_file", "key_file"]),
     ] {
         let line = one_line_of_yaml(&serve(directory.path(), yaml));
@@ -43,7 +44,11 @@ fn a_malformed_configuration_is_refused_with_file_line_and_key() {
             assert!(line.contains(word), "{word}: {line}");
         }
     }
-    let missing = command::run(Command::new(workspace::program("mk8s-central")).args(["serve", "--config", "/none/central.yaml"]));
+    let missing = command::run(Command::new(workspace::program("mk8s-central")).args([
+        "serve",
+        "--config",
+        "/none/central.yaml",
+    ]));
     assert!(one_line(&missing).contains("/none/central.yaml"));
 }
 
@@ -69,7 +74,10 @@ fn a_taken_port_is_named() {
             data.display()
         );
         let line = one_line(&serve(directory.path(), &yaml));
-        assert!(line.contains(&format!("127.0.0.1:{taken}")) && line.contains("in use"), "{line}");
+        assert!(
+            line.contains(&format!("127.0.0.1:{taken}")) && line.contains("in use"),
+            "{line}"
+        );
         drop(held);
     }
 }
@@ -94,14 +102,22 @@ fn a_database_of_a_newer_version_is_refused() {
     let file = gateway.data_directory().join("mk8s.db");
     crate::http::runtime().block_on(async {
         use sqlx::Connection as _;
-        let mut database = sqlx::SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.expect("a database");
+        let mut database = sqlx::SqliteConnection::connect(&format!("sqlite:{}", file.display()))
+            .await
+            .expect("a database");
         let future = "UPDATE meta SET number = 9999 WHERE name = 'schema'";
-        let changed = sqlx::query(future).execute(&mut database).await.expect("the schema's number is changed");
+        let changed = sqlx::query(future)
+            .execute(&mut database)
+            .await
+            .expect("the schema's number is changed");
         assert_eq!(changed.rows_affected(), 1);
         database.close().await.expect("closed");
     });
     let line = one_line(&last_line(&gateway.run_central(&["serve"])));
-    assert!(line.contains("mk8s.db") && line.contains("newer") && line.contains("9999"), "{line}");
+    assert!(
+        line.contains("mk8s.db") && line.contains("newer") && line.contains("9999"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -112,7 +128,8 @@ fn a_database_that_cant_be_written_is_refused() {
     let file = data.join("mk8s.db");
     remove_sidecars(&file);
     // Everything may be read and nothing written; as root that is true of nobody but somebody else.
-    let open = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+    let open =
+        |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
     let command = gateway.central_command(&["serve"]);
     let mut serve = Command::new("setpriv");
     if is_root() {
@@ -124,10 +141,15 @@ fn a_database_that_cant_be_written_is_refused() {
     }
     open(&file, 0o444);
     open(&data, 0o555);
-    let ran = last_line(&command::run(serve.arg(command.get_program()).args(command.get_args())));
+    let ran = last_line(&command::run(
+        serve.arg(command.get_program()).args(command.get_args()),
+    ));
     open(&data, 0o755);
     let line = one_line(&ran);
-    assert!(line.contains("mk8s.db") && line.contains("can't be written"), "{line}");
+    assert!(
+        line.contains("mk8s.db") && line.contains("can't be written"),
+        "{line}"
+    );
 }
 
 fn is_root() -> bool {

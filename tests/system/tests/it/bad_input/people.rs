@@ -31,7 +31,10 @@ fn parts(token: &str) -> [Value; 2] {
         serde_json::from_slice(&bytes).expect("JSON")
     };
     let mut split = token.split('.');
-    [part(split.next().expect("a header")), part(split.next().expect("claims"))]
+    [
+        part(split.next().expect("a header")),
+        part(split.next().expect("claims")),
+    ]
 }
 
 fn encoded(value: &Value) -> String {
@@ -45,10 +48,27 @@ fn a_wrong_password_and_an_unknown_account_are_refused_alike() {
     let unknown = gateway.try_login("nobody@example.com", "wrong");
     assert_eq!(problem(&wrong, 401), problem(&unknown, 401));
     let user = gateway.admin();
-    let mut login = user.command(["login", "--central", &gateway.url(), "--email", ADMIN, "--password-stdin", "--ca-file"]);
-    let ran = mk8s_testkit::command::run_with(login.arg(gateway.ca_file()), b"wrong\n", mk8s_testkit::command::LIMIT).failed();
+    let mut login = user.command([
+        "login",
+        "--central",
+        &gateway.url(),
+        "--email",
+        ADMIN,
+        "--password-stdin",
+        "--ca-file",
+    ]);
+    let ran = mk8s_testkit::command::run_with(
+        login.arg(gateway.ca_file()),
+        b"wrong\n",
+        mk8s_testkit::command::LIMIT,
+    )
+    .failed();
     assert!(ran.stderr.contains("wrong e-mail or password"), "{ran}");
-    assert_eq!(ask(&gateway, &format!("Bearer {}", user.token())).status, 404, "the session from before goes on");
+    assert_eq!(
+        ask(&gateway, &format!("Bearer {}", user.token())).status,
+        404,
+        "the session from before goes on"
+    );
 }
 
 #[test]
@@ -56,19 +76,34 @@ fn logins_are_limited_per_account() {
     let gateway = gateway();
     let answers: Vec<Response> = (0..16).map(|_| gateway.try_login(ADMIN, "wrong")).collect();
     let limited: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
-    assert!(answers[0].status == 401 && limited.len() >= 3, "{:?}", answers.iter().map(|a| a.status).collect::<Vec<_>>());
-    let wait: u64 = limited[0].header("retry-after").and_then(|wait| wait.parse().ok()).expect("when to come back");
+    assert!(
+        answers[0].status == 401 && limited.len() >= 3,
+        "{:?}",
+        answers.iter().map(|a| a.status).collect::<Vec<_>>()
+    );
+    let wait: u64 = limited[0]
+        .header("retry-after")
+        .and_then(|wait| wait.parse().ok())
+        .expect("when to come back");
     assert!((1..=60).contains(&wait), "{wait}");
     // Others aren't locked out with them, and who is signed in stays it.
-    assert_eq!(gateway.try_login("somebody.else@example.com", "wrong").status, 401);
+    assert_eq!(
+        gateway.try_login("somebody.else@example.com", "wrong").status,
+        401
+    );
     assert_eq!(gateway.call("GET", "/clusters", &Value::Null).status, 200);
 }
 
 #[test]
 fn logins_are_limited_per_address() {
     let gateway = gateway();
-    let codes: Vec<u16> = (0..50).map(|n| gateway.try_login(&format!("user{n}@example.com"), "wrong").status).collect();
-    assert!(codes.contains(&429), "fifty accounts tried from one address: {codes:?}");
+    let codes: Vec<u16> = (0..50)
+        .map(|n| gateway.try_login(&format!("user{n}@example.com"), "wrong").status)
+        .collect();
+    assert!(
+        codes.contains(&429),
+        "fifty accounts tried from one address: {codes:?}"
+    );
 }
 
 #[test]
@@ -81,7 +116,10 @@ fn an_expired_token_is_refused_and_says_so() {
         .with_variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     let mut gateway = Gateway::without_agents(hour_ago);
     let token = gateway.admin().token();
-    assert_eq!(gateway.call_as(&token, "GET", "/clusters", &Value::Null).status, 200);
+    assert_eq!(
+        gateway.call_as(&token, "GET", "/clusters", &Value::Null).status,
+        200
+    );
     gateway.stop_central();
     gateway.clear_variables();
     gateway.start_central();
@@ -97,11 +135,17 @@ fn a_tampered_token_is_refused() {
     let signature = token.rsplit('.').next().expect("a signature");
     // Everybody's favourite: be somebody else, live longer.
     claims["exp"] = json!(4_102_444_800_u64);
-    refused(&gateway, &format!("{}.{}.{signature}", encoded(&header), encoded(&claims)));
+    refused(
+        &gateway,
+        &format!("{}.{}.{signature}", encoded(&header), encoded(&claims)),
+    );
     // One bit of the signature; not the last character, some of whose bits mean nothing.
     let at = token.len() - 10;
     let flipped = if token.as_bytes()[at] == b'A' { "B" } else { "A" };
-    refused(&gateway, &format!("{}{flipped}{}", &token[..at], &token[at + 1..]));
+    refused(
+        &gateway,
+        &format!("{}{flipped}{}", &token[..at], &token[at + 1..]),
+    );
     refused(&gateway, &token[..token.len() - 4]);
     refused(&gateway, token.rsplit_once('.').expect("three parts").0);
 }
@@ -134,13 +178,23 @@ fn a_token_without_a_signature_is_refused() {
 fn a_token_signed_by_the_public_key_as_a_secret_is_refused() {
     let gateway = gateway();
     let [header, claims] = parts(&gateway.admin().token());
-    let keys = gateway.endpoint().request("GET", "/.well-known/jwks.json", &[], b"").expect("an answer").json();
+    let keys = gateway
+        .endpoint()
+        .request("GET", "/.well-known/jwks.json", &[], b"")
+        .expect("an answer")
+        .json();
     let modulus = keys["keys"][0]["n"].as_str().expect("an RSA key").to_owned();
     let mut forged = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
     forged.kid = header["kid"].as_str().map(str::to_owned);
-    for secret in [modulus.clone().into_bytes(), URL_SAFE_NO_PAD.decode(&modulus).expect("base64url")] {
+    for secret in [
+        modulus.clone().into_bytes(),
+        URL_SAFE_NO_PAD.decode(&modulus).expect("base64url"),
+    ] {
         let key = jsonwebtoken::EncodingKey::from_secret(&secret);
-        refused(&gateway, &jsonwebtoken::encode(&forged, &claims, &key).expect("a token"));
+        refused(
+            &gateway,
+            &jsonwebtoken::encode(&forged, &claims, &key).expect("a token"),
+        );
     }
 }
 
@@ -149,19 +203,36 @@ fn what_is_no_bearer_token_is_refused() {
     let gateway = gateway();
     let token = gateway.admin().token();
     let endpoint = gateway.endpoint();
-    for authorization in ["", "Bearer", "Bearer ", "Basic YTpi", &token, &format!("Bearer {}", "x".repeat(20_000))] {
+    for authorization in [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic YTpi",
+        &token,
+        &format!("Bearer {}", "x".repeat(20_000)),
+    ] {
         status(&ask(&gateway, authorization), 401, "Unauthorized");
     }
     let bearer = format!("Bearer {token}");
     let twice = [("Authorization", bearer.as_str()), ("Authorization", "Bearer x")];
-    let answer = endpoint.request("GET", &gateway.kube_path("any", "/version"), &twice, b"").expect("an answer");
+    let answer = endpoint
+        .request("GET", &gateway.kube_path("any", "/version"), &twice, b"")
+        .expect("an answer");
     status(&answer, 401, "Unauthorized");
-    let answer = endpoint.request("GET", &gateway.kube_path("any", "/version"), &[], b"").expect("an answer");
+    let answer = endpoint
+        .request("GET", &gateway.kube_path("any", "/version"), &[], b"")
+        .expect("an answer");
     status(&answer, 401, "Unauthorized");
     assert!(answer.header("www-authenticate").is_some());
     // A token in the query, where it would be in everybody's logs, is none.
     let query = gateway.kube_path("any", &format!("/version?access_token={token}"));
-    assert_eq!(endpoint.request("GET", &query, &[], b"").expect("an answer").status, 401);
+    assert_eq!(
+        endpoint
+            .request("GET", &query, &[], b"")
+            .expect("an answer")
+            .status,
+        401
+    );
 }
 
 #[test]
@@ -172,10 +243,20 @@ fn every_endpoint_refuses_strangers_and_only_administrators_manage_users() {
     let rows = [
         ("GET", "/clusters", Value::Null, 200),
         ("GET", "/auth/whoami", Value::Null, 200),
-        ("POST", "/clusters/none/exec", json!({"command": ["get", "pods"]}), 404),
+        (
+            "POST",
+            "/clusters/none/exec",
+            json!({"command": ["get", "pods"]}),
+            404,
+        ),
         ("GET", "/users", Value::Null, 403),
         ("POST", "/users", someone, 403),
-        ("PUT", "/users/00000000-0000-0000-0000-000000000000/roles", json!({"roles": ["admin"]}), 403),
+        (
+            "PUT",
+            "/users/00000000-0000-0000-0000-000000000000/roles",
+            json!({"roles": ["admin"]}),
+            403,
+        ),
     ];
     for (method, path, body, as_viewer) in rows {
         let stranger = gateway.call_as("none", method, path, &body);
@@ -188,11 +269,18 @@ fn every_endpoint_refuses_strangers_and_only_administrators_manage_users() {
 #[test]
 fn a_name_that_belongs_to_kubernetes_becomes_no_account() {
     let gateway = gateway();
-    for email in ["system:admin", "system:masters@example.com", "a\r\nb@example.com", "", "no-at-sign"] {
+    for email in [
+        "system:admin",
+        "system:masters@example.com",
+        "a\r\nb@example.com",
+        "",
+        "no-at-sign",
+    ] {
         let body = json!({"email": email, "password": "long enough, surely", "roles": ["viewer"]});
         problem(&gateway.call("POST", "/users", &body), 400);
     }
-    let body = json!({"email": "new@example.com", "password": "long enough, surely", "roles": ["system:masters"]});
+    let body =
+        json!({"email": "new@example.com", "password": "long enough, surely", "roles": ["system:masters"]});
     problem(&gateway.call("POST", "/users", &body), 400);
 }
 
@@ -201,14 +289,31 @@ fn a_body_that_isnt_what_an_endpoint_takes_is_refused() {
     let gateway = gateway();
     let endpoint = gateway.endpoint();
     let json = [("Content-Type", "application/json")];
-    for body in ["", "{", "[]", "{\"email\": 1}", "{\"email\": \"a@example.com\"}", &"[".repeat(100_000)] {
-        let answer = endpoint.request("POST", "/auth/login", &json, body.as_bytes()).expect("an answer");
-        assert!((400..=422).contains(&answer.status), "{}: {}", answer.status, answer.text());
+    for body in [
+        "",
+        "{",
+        "[]",
+        "{\"email\": 1}",
+        "{\"email\": \"a@example.com\"}",
+        &"[".repeat(100_000),
+    ] {
+        let answer = endpoint
+            .request("POST", "/auth/login", &json, body.as_bytes())
+            .expect("an answer");
+        assert!(
+            (400..=422).contains(&answer.status),
+            "{}: {}",
+            answer.status,
+            answer.text()
+        );
         problem(&answer, answer.status);
     }
     let huge = format!("{{\"email\": \"{}\"}}", "x".repeat(10_000_000));
     let answer = endpoint.request("POST", "/auth/login", &json, huge.as_bytes());
-    assert!(answer.map_or(true, |answer| answer.status == 413), "10 MB to log in");
+    assert!(
+        answer.map_or(true, |answer| answer.status == 413),
+        "10 MB to log in"
+    );
     problem(&gateway.call("GET", "/nonsense", &Value::Null), 404);
     problem(&gateway.call("DELETE", "/clusters", &Value::Null), 405);
 }

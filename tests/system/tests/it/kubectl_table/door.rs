@@ -22,7 +22,11 @@ pub(super) struct Transcript(String);
 impl Door {
     pub(super) fn open(cluster: &'static Cluster, kubectl: Kubectl) -> Self {
         let namespace = cluster.namespace();
-        Self { kubectl: kubectl.in_namespace(namespace.name()), namespace, said: Vec::new() }
+        Self {
+            kubectl: kubectl.in_namespace(namespace.name()),
+            namespace,
+            said: Vec::new(),
+        }
     }
 
     /// Runs a command that must succeed, and takes it down.
@@ -70,9 +74,13 @@ impl Door {
 
     /// Takes down how a command ended and what it said.
     pub(super) fn record(&mut self, ran: &Ran) {
-        let Ran { code, stdout, stderr, .. } = ran;
+        let Ran {
+            code, stdout, stderr, ..
+        } = ran;
         // Where kubectl shows an object's address, client and gateway say which server they asked; that differs by design.
-        self.said.push(format!("exit code {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"));
+        self.said.push(format!(
+            "exit code {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
+        ));
     }
 
     pub(super) fn close(self) -> Transcript {
@@ -89,6 +97,11 @@ impl Transcript {
             let from = at.saturating_sub(6).min(lines.len());
             lines[from..(at + 12).min(lines.len())].join("\n")
         };
-        Some(format!("line {}\n--- directly\n{}\n--- through the gateway\n{}", at + 1, around(&ours), around(&theirs)))
+        Some(format!(
+            "line {}\n--- directly\n{}\n--- through the gateway\n{}",
+            at + 1,
+            around(&ours),
+            around(&theirs)
+        ))
     }
 }

@@ -18,7 +18,9 @@ const ROWS: &[Row] = &[
         terminal.expect("atfirst 24 80");
         terminal.resize(50, 132);
         // The new size travels beside what is typed, so it may come after it.
-        terminal.type_in("until [ \"$(stty size)\" = '50 132' ]; do sleep 0.1; done; echo at''last $(stty size)\n");
+        terminal.type_in(
+            "until [ \"$(stty size)\" = '50 132' ]; do sleep 0.1; done; echo at''last $(stty size)\n",
+        );
         terminal.expect("atlast 50 132");
         // Ctrl-C is for the program in the pod, not for kubectl.
         terminal.type_in("sleep 60\n");
@@ -32,14 +34,34 @@ const ROWS: &[Row] = &[
         door.note("exit code 7");
     }),
     ("run on a terminal", |door| {
-        let arguments = ["run", "once", "--image", "localhost/mk8s/busybox:dev", "--image-pull-policy", "Never"];
-        let rest = ["--restart", "Never", "--rm", "-it", "--", "sh", "-c", "read word; echo he''ard $word"];
+        let arguments = [
+            "run",
+            "once",
+            "--image",
+            "localhost/mk8s/busybox:dev",
+            "--image-pull-policy",
+            "Never",
+        ];
+        let rest = [
+            "--restart",
+            "Never",
+            "--rm",
+            "-it",
+            "--",
+            "sh",
+            "-c",
+            "read word; echo he''ard $word",
+        ];
         let command = door.kubectl.command(arguments.iter().chain(&rest).copied());
         let mut terminal = Terminal::start(&command, 24, 80);
         terminal.expect("press");
         terminal.type_in("hello\n");
         terminal.expect("heard hello");
-        assert!(terminal.wait(Duration::from_secs(60)).success(), "{}", terminal.said());
+        assert!(
+            terminal.wait(Duration::from_secs(60)).success(),
+            "{}",
+            terminal.said()
+        );
         door.note("heard hello");
     }),
 ];

@@ -11,7 +11,10 @@ mod reading;
 mod streams;
 mod writing;
 
-use std::{path::PathBuf, thread};
+use std::{
+    path::PathBuf,
+    thread::{self, JoinHandle},
+};
 
 use door::{Door, Transcript};
 use mk8s_testkit::{
@@ -36,8 +39,14 @@ fn compare(rows: &[Row]) {
 fn compare_with_all_clients(rows: &[Row]) {
     let mut clients = vec![("kubectl", kubectl::current().to_owned())];
     clients.extend(kubectl::installed().map(|installed| ("installed kubectl", installed)));
-    let websocket: &[_] = &[("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "true"), ("KUBECTL_PORT_FORWARD_WEBSOCKETS", "true")];
-    let spdy: &[_] = &[("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false"), ("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false")];
+    let websocket: &[_] = &[
+        ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "true"),
+        ("KUBECTL_PORT_FORWARD_WEBSOCKETS", "true"),
+    ];
+    let spdy: &[_] = &[
+        ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false"),
+        ("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false"),
+    ];
     compare_with(rows, &clients, &[websocket, spdy]);
 }
 
@@ -45,19 +54,27 @@ fn compare_with(rows: &[Row], clients: &[(&str, PathBuf)], variables: &[&[(&str,
     let cluster = Cluster::shared();
     let gateway = Gateway::start();
     let directory = tempfile::tempdir().expect("a directory");
-    let direct_config = cluster.kubectl_as(directory.path(), ADMIN, &[GROUP]).kubeconfig().to_owned();
+    let direct_config = cluster
+        .kubectl_as(directory.path(), ADMIN, &[GROUP])
+        .kubeconfig()
+        .to_owned();
     let mut failed = Vec::new();
     for (client, program) in clients {
         for variables in variables {
             let dressed = |kubectl: Kubectl| {
-                variables.iter().fold(kubectl, |kubectl, (name, value)| kubectl.with_variable(name, value))
+                variables.iter().fold(kubectl, |kubectl, (name, value)| {
+                    kubectl.with_variable(name, value)
+                })
             };
             let direct = dressed(Kubectl::with_program(program, &direct_config));
             let through = dressed(gateway.admin().kubectl_with(program, MAIN));
             for (name, act) in rows {
-                let (expected, found) = (transcript(cluster, &direct, *act), transcript(cluster, &through, *act));
-                let (Some(expected), Some(found)) = (expected, found) else {
-                    failed.push(format!("{name} ({client}, {variables:?}): a door failed, see above"));
+                // At both doors at once: rows wait more than they work.
+                let (direct, through) = (go(cluster, &direct, *act), go(cluster, &through, *act));
+                let (Ok(expected), Ok(found)) = (direct.join(), through.join()) else {
+                    failed.push(format!(
+                        "{name} ({client}, {variables:?}): a door failed, see above"
+                    ));
                     continue;
                 };
                 if let Some(difference) = expected.difference(&found) {
@@ -66,18 +83,20 @@ fn compare_with(rows: &[Row], clients: &[(&str, PathBuf)], variables: &[&[(&str,
             }
         }
     }
-    assert!(failed.is_empty(), "{} rows differ:\n\n{}", failed.len(), failed.join("\n\n"));
+    assert!(
+        failed.is_empty(),
+        "{} rows differ:\n\n{}",
+        failed.len(),
+        failed.join("\n\n")
+    );
 }
 
-/// What came of a row at a door; nothing if it panicked, so that the rows after it are tried all the same.
-fn transcript(cluster: &'static Cluster, kubectl: &Kubectl, act: fn(&mut Door)) -> Option<Transcript> {
-    let row = {
-        let kubectl = kubectl.clone();
-        thread::spawn(move || {
-            let mut door = Door::open(cluster, kubectl);
-            act(&mut door);
-            door.close()
-        })
-    };
-    row.join().ok()
+/// Does a row at a door, in a thread of its own: if it panics, the rows after it are tried all the same.
+fn go(cluster: &'static Cluster, kubectl: &Kubectl, act: fn(&mut Door)) -> JoinHandle<Transcript> {
+    let kubectl = kubectl.clone();
+    thread::spawn(move || {
+        let mut door = Door::open(cluster, kubectl);
+        act(&mut door);
+        door.close()
+    })
 }

@@ -56,7 +56,13 @@ const ROWS: &[Row] = &[
             "get namespaces default -o json",
         ]);
         // Across namespaces, other tests come and go: only that it works.
-        assert!(door.kubectl.run(["get", "pods", "--all-namespaces"]).ok().stdout.contains("NAMESPACE"));
+        assert!(
+            door.kubectl
+                .run(["get", "configmaps", "--all-namespaces"])
+                .ok()
+                .stdout
+                .contains("NAMESPACE")
+        );
     }),
     ("describe", |door| {
         door.namespace.apply(SETTINGS);
@@ -65,11 +71,21 @@ const ROWS: &[Row] = &[
     ("diff", |door| {
         door.namespace.apply(SETTINGS);
         let changed = SETTINGS.replace("green", "blue");
-        let mut ran = door.kubectl.run_with(["diff", "--server-side", "--force-conflicts", "-f", "-"], changed.as_bytes());
+        let mut ran = door.kubectl.run_with(
+            ["diff", "--server-side", "--force-conflicts", "-f", "-"],
+            changed.as_bytes(),
+        );
         assert_eq!(ran.code, Some(1), "{ran}");
         // The lines with file names name temporary files.
-        ran.stdout = ran.stdout.lines().filter(|line| line.starts_with("+  ") || line.starts_with("-  ")).collect();
-        assert!(ran.stdout.contains("blue") && ran.stdout.contains("green"), "{ran}");
+        ran.stdout = ran
+            .stdout
+            .lines()
+            .filter(|line| line.starts_with("+  ") || line.starts_with("-  "))
+            .collect();
+        assert!(
+            ran.stdout.contains("blue") && ran.stdout.contains("green"),
+            "{ran}"
+        );
         door.note(&ran.stdout);
     }),
     ("discovery", |door| {
@@ -99,7 +115,10 @@ const ROWS: &[Row] = &[
         let ran = door.line("auth whoami -o json");
         let user = &ran.json()["status"]["userInfo"];
         assert_eq!(user["username"], "admin@example.com");
-        assert_eq!(user["groups"], serde_json::json!(["mk8s:admin", "system:authenticated"]));
+        assert_eq!(
+            user["groups"],
+            serde_json::json!(["mk8s:admin", "system:authenticated"])
+        );
         door.lines(&[
             "auth whoami",
             "auth can-i create pods",
@@ -123,13 +142,25 @@ const ROWS: &[Row] = &[
         door.namespace.apply(WEB_POD);
         door.line("wait --for=condition=Ready pod/web --timeout=60s");
         let ran = door.kubectl.run(["events", "--for", "pod/web"]).ok();
-        assert!(ran.stdout.contains("Scheduled") && ran.stdout.contains("Started"), "{ran}");
+        assert!(
+            ran.stdout.contains("Scheduled") && ran.stdout.contains("Started"),
+            "{ran}"
+        );
     }),
     ("raw lists in all forms", |door| {
         door.namespace.apply(SETTINGS);
         let configmaps = format!("/api/v1/namespaces/{}/configmaps", door.namespace.name());
-        for query in ["", "?limit=1", "?labelSelector=app%3Dweb", "?fieldSelector=metadata.name%3Dfirst", "?resourceVersion=0"] {
-            let mut ran = door.kubectl.run(["get", "--raw", &format!("{configmaps}{query}")]).ok();
+        for query in [
+            "",
+            "?limit=1",
+            "?labelSelector=app%3Dweb",
+            "?fieldSelector=metadata.name%3Dfirst",
+            "?resourceVersion=0",
+        ] {
+            let mut ran = door
+                .kubectl
+                .run(["get", "--raw", &format!("{configmaps}{query}")])
+                .ok();
             // A continue token is the API server's own secret, and different each time.
             ran.stdout = without_continue(&ran.stdout);
             door.record(&ran);
@@ -150,7 +181,14 @@ fn without_continue(list: &str) -> String {
 const WATCHES: &[Row] = &[
     ("watch", |door| {
         door.namespace.apply(SETTINGS);
-        let words = ["get", "configmaps", "--watch", "--output-watch-events", "--selector", "app=web"];
+        let words = [
+            "get",
+            "configmaps",
+            "--watch",
+            "--output-watch-events",
+            "--selector",
+            "app=web",
+        ];
         let lines = watch(door, &words, 5, |step, door| {
             let admin = door.namespace.kubectl();
             match step {
@@ -160,17 +198,34 @@ const WATCHES: &[Row] = &[
                 _ => {}
             }
         });
-        let kinds: Vec<_> = lines.iter().filter_map(|line| line.split_whitespace().next()).collect();
-        assert_eq!(kinds, ["EVENT", "ADDED", "ADDED", "MODIFIED", "DELETED"], "{lines:#?}");
+        let kinds: Vec<_> = lines
+            .iter()
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
+        assert_eq!(
+            kinds,
+            ["EVENT", "ADDED", "ADDED", "MODIFIED", "DELETED"],
+            "{lines:#?}"
+        );
         door.note(&lines.join("\n"));
     }),
     ("watch one object as JSON lines", |door| {
         door.namespace.apply(SETTINGS);
-        let words = ["get", "configmap", "first", "--watch", "-o", "jsonpath={.data.colour}{\"\\n\"}"];
+        let words = [
+            "get",
+            "configmap",
+            "first",
+            "--watch",
+            "-o",
+            "jsonpath={.data.colour}{\"\\n\"}",
+        ];
         let lines = watch(door, &words, 2, |step, door| {
             if step == 1 {
                 let patch = r#"{"data":{"colour":"blue"}}"#;
-                door.namespace.kubectl().run(["patch", "configmap", "first", "--patch", patch]).ok();
+                door.namespace
+                    .kubectl()
+                    .run(["patch", "configmap", "first", "--patch", patch])
+                    .ok();
             }
         });
         assert_eq!(lines, ["green", "blue"]);
@@ -193,25 +248,44 @@ const RAW_WATCHES: &[Row] = &[
         let events: Vec<_> = ran.stdout.lines().map(event).take(4).collect();
         let kinds: Vec<_> = events.iter().map(|event| &event["type"]).collect();
         assert_eq!(kinds, ["ADDED", "ADDED", "ADDED", "BOOKMARK"], "{ran}");
-        assert_eq!(events[3]["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true", "{ran}");
+        assert_eq!(
+            events[3]["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true",
+            "{ran}"
+        );
         let events: Vec<_> = ran.stdout.lines().take(4).collect();
         door.note(&events.join("\n"));
     }),
     ("a watch from a version that is too old", |door| {
-        let path = format!("/api/v1/namespaces/{}/configmaps?watch=1&resourceVersion=1&timeoutSeconds=2", door.namespace.name());
+        let path = format!(
+            "/api/v1/namespaces/{}/configmaps?watch=1&resourceVersion=1&timeoutSeconds=2",
+            door.namespace.name()
+        );
         let ran = door.kubectl.run(["get", "--raw", &path]);
         // Either the API server still has it all, or says Expired within the stream; both doors see the same.
-        door.note(if ran.stdout.contains("\"code\":410") { "expired" } else { "answered" });
+        door.note(if ran.stdout.contains("\"code\":410") {
+            "expired"
+        } else {
+            "answered"
+        });
     }),
 ];
 
 /// Runs a watch until it has printed `count` lines, and after each line does what `then` says. Gives the lines.
 fn watch(door: &mut Door, words: &[&str], count: usize, then: impl Fn(usize, &Door)) -> Vec<String> {
     let mut command = door.kubectl.command(words);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("kubectl");
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("kubectl");
     let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
     let (sender, lines) = mpsc::channel();
-    thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    thread::spawn(move || {
+        stdout
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|line| sender.send(line))
+    });
     let mut seen = Vec::new();
     while seen.len() < count {
         match lines.recv_timeout(Duration::from_secs(30)) {
@@ -222,7 +296,10 @@ fn watch(door: &mut Door, words: &[&str], count: usize, then: impl Fn(usize, &Do
         let events = seen.iter().filter(|line| !line.starts_with("EVENT")).count();
         then(events, door);
     }
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .expect("a process id");
     kill_process(pid, Signal::INT).expect("the watch still runs");
     child.wait().expect("kubectl ends on Ctrl-C");
     assert_eq!(seen.len(), count, "there were only: {seen:#?}");

@@ -27,7 +27,10 @@ spec:
 const ROWS: &[Row] = &[
     ("create", |door| {
         door.with_input("create -f -", CONFIG);
-        let ran = door.kubectl.run_with(["create", "-f", "-"], CONFIG.as_bytes()).failed();
+        let ran = door
+            .kubectl
+            .run_with(["create", "-f", "-"], CONFIG.as_bytes())
+            .failed();
         assert!(ran.stderr.contains("AlreadyExists"), "{ran}");
         door.record(&ran);
         door.lines(&[
@@ -46,17 +49,26 @@ const ROWS: &[Row] = &[
         door.with_input("apply -f -", CONFIG);
         let ran = door.with_input("apply -f -", &CONFIG.replace("green", "blue"));
         assert!(ran.stdout.contains("configured"), "{ran}");
-        door.lines(&["get configmap config -o yaml", "apply view-last-applied configmap config"]);
+        door.lines(&[
+            "get configmap config -o yaml",
+            "apply view-last-applied configmap config",
+        ]);
     }),
     ("apply at the server", |door| {
         door.with_input("apply --server-side -f -", CONFIG);
-        door.with_input("apply --server-side --field-manager other -f -", &CONFIG.replace("colour: green", "shape: round"));
+        door.with_input(
+            "apply --server-side --field-manager other -f -",
+            &CONFIG.replace("colour: green", "shape: round"),
+        );
         let changed = CONFIG.replace("green", "blue");
         let arguments = ["apply", "--server-side", "--field-manager", "other", "-f", "-"];
         let ran = door.kubectl.run_with(arguments, changed.as_bytes()).failed();
         assert!(ran.stderr.contains("conflict"), "{ran}");
         door.record(&ran);
-        door.with_input("apply --server-side --field-manager other --force-conflicts -f -", &changed);
+        door.with_input(
+            "apply --server-side --field-manager other --force-conflicts -f -",
+            &changed,
+        );
         door.line("get configmap config -o yaml --show-managed-fields");
     }),
     ("a trial", |door| {
@@ -68,45 +80,84 @@ const ROWS: &[Row] = &[
         for (kind, patch) in [
             ("strategic", r#"{"metadata":{"labels":{"a":"1"}}}"#),
             ("merge", r#"{"data":{"colour":null,"shape":"round"}}"#),
-            ("json", r#"[{"op":"replace","path":"/data/shape","value":"square"}]"#),
+            (
+                "json",
+                r#"[{"op":"replace","path":"/data/shape","value":"square"}]"#,
+            ),
         ] {
             door.run(["patch", "configmap", "config", "--type", kind, "--patch", patch]);
         }
         let wrong = r#"[{"op":"test","path":"/data/shape","value":"round"}]"#;
-        let ran = door.kubectl.run(["patch", "configmap", "config", "--type", "json", "--patch", wrong]).failed();
+        let ran = door
+            .kubectl
+            .run(["patch", "configmap", "config", "--type", "json", "--patch", wrong])
+            .failed();
         door.record(&ran);
         let ran = door.line("get configmap config -o yaml");
-        assert!(ran.stdout.contains("square") && !ran.stdout.contains("green"), "{ran}");
+        assert!(
+            ran.stdout.contains("square") && !ran.stdout.contains("green"),
+            "{ran}"
+        );
     }),
     ("what isn't valid", |door| {
         let invalid = CONFIG.replace("name: config", "name: Not_A_Name");
-        let ran = door.kubectl.run_with(["create", "-f", "-"], invalid.as_bytes()).failed();
+        let ran = door
+            .kubectl
+            .run_with(["create", "-f", "-"], invalid.as_bytes())
+            .failed();
         assert!(ran.stderr.contains("is invalid"), "{ran}");
         door.record(&ran);
         let unknown = CONFIG.replace("data:", "date:");
-        let ran = door.kubectl.run_with(["create", "--validate=strict", "-f", "-"], unknown.as_bytes()).failed();
+        let ran = door
+            .kubectl
+            .run_with(["create", "--validate=strict", "-f", "-"], unknown.as_bytes())
+            .failed();
         assert!(ran.stderr.contains("unknown field"), "{ran}");
         door.record(&ran);
     }),
     ("replace, label, annotate, edit", |door| {
         door.with_input("create -f -", CONFIG);
         door.with_input("replace -f -", &CONFIG.replace("green", "red"));
-        door.lines(&["label configmap config a=b", "annotate configmap config note=hello", "label configmap config a-"]);
+        door.lines(&[
+            "label configmap config a=b",
+            "annotate configmap config note=hello",
+            "label configmap config a-",
+        ]);
         let stale = CONFIG.replace("name: config", "name: config, resourceVersion: \"1\"");
-        let ran = door.kubectl.run_with(["replace", "-f", "-"], stale.as_bytes()).failed();
+        let ran = door
+            .kubectl
+            .run_with(["replace", "-f", "-"], stale.as_bytes())
+            .failed();
         assert!(ran.stderr.contains("the object has been modified"), "{ran}");
         door.record(&ran);
-        let editing = door.kubectl.clone().with_variable("KUBE_EDITOR", "sed -i s/red/white/");
+        let editing = door
+            .kubectl
+            .clone()
+            .with_variable("KUBE_EDITOR", "sed -i s/red/white/");
         let ran = editing.run(["edit", "configmap", "config"]).ok();
         door.record(&ran);
-        assert_eq!(door.line("get configmap config -o jsonpath={.data.colour}").text(), "white");
+        assert_eq!(
+            door.line("get configmap config -o jsonpath={.data.colour}")
+                .text(),
+            "white"
+        );
     }),
     ("a rollout", |door| {
         door.with_input("apply -f -", DEPLOYMENT);
-        let ran = door.kubectl.run(["rollout", "status", "deployment/web", "--timeout=90s"]).ok();
+        let ran = door
+            .kubectl
+            .run(["rollout", "status", "deployment/web", "--timeout=90s"])
+            .ok();
         assert!(ran.stdout.contains("successfully rolled out"), "{ran}");
-        door.lines(&["scale deployment web --replicas 0", "wait --for=jsonpath={.spec.replicas}=0 deployment/web"]);
-        door.lines(&["set env deployment/web COLOUR=green", "rollout history deployment/web", "get deployment web -o name"]);
+        door.lines(&[
+            "scale deployment web --replicas 0",
+            "wait --for=jsonpath={.spec.replicas}=0 deployment/web",
+        ]);
+        door.lines(&[
+            "set env deployment/web COLOUR=green",
+            "rollout history deployment/web",
+            "get deployment web -o name",
+        ]);
     }),
     ("delete, and wait until it is gone", |door| {
         door.namespace.apply(WEB_POD);

@@ -1,0 +1,9 @@
+//! Real sockets, real TLS, and peers that misbehave.
+
+mod draining;
+mod limits;
+mod link_sets;
+mod links;
+mod support;
+mod truncation;
+mod workers;
