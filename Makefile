@@ -6,7 +6,7 @@
 help: ## this list
 	@echo "mk8s: one audited way into every Kubernetes cluster"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1#\2/p' $(MAKEFILE_LIST) | column -t -s '#'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "Begin with: make demo"
 

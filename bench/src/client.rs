@@ -49,8 +49,7 @@ impl Target {
 
     /// The same, with a token.
     pub(crate) fn with_token(mut self, token: &str) -> anyhow::Result<Self> {
-        let mut value = HeaderValue::from_str(&format!("Bearer {token}"))?;
-        value.set_sensitive(true);
+        let value = HeaderValue::from_str(&format!("Bearer {token}"))?;
         self.authorization = Some(value);
         Ok(self)
     }

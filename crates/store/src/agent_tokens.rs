@@ -39,7 +39,8 @@ impl Store {
             .map_err(|e| self.explain(e))
     }
 
-    /// Makes a join token worthless. What an agent got for it before stays.
+    /// Makes a join token worthless. The version moves with it, so that every replica learns of it and cuts off the agent that
+    /// joined by it.
     ///
     /// # Errors
     /// [`StoreError::Missing`] if there is none with that id.
@@ -55,6 +56,7 @@ impl Store {
         if revoked.rows_affected() == 0 {
             return Err(StoreError::Missing(format!("join token {id}")));
         }
+        write.bump_version().await?;
         write.commit().await
     }
 }

@@ -112,7 +112,7 @@ where
                 }
             }
             Err(error) => {
-                warn!(tunnel = index, central = %central.host, port = central.port, %error, "can't reach central")
+                warn!(tunnel = index, central = %central.host, port = central.port, %error, "can't reach central");
             }
         }
         if started.elapsed() >= SETTLED {

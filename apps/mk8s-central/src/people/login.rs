@@ -129,9 +129,16 @@ pub(super) async fn whoami(
 }
 
 impl People {
-    /// Takes over at once what this replica itself has just written.
+    /// Takes over at once what this replica itself has just written, and whatever else moved the version: nobody else will see
+    /// it move.
     pub(super) async fn refresh_access(&self) {
-        if let Err(error) = self.access.refresh().await {
+        let refreshed = async {
+            if self.access.refresh().await? {
+                self.registry.refresh().await?;
+            }
+            Ok::<_, mk8s_store::StoreError>(())
+        };
+        if let Err(error) = refreshed.await {
             tracing::warn!(%error, "can't read the users anew; the next round will");
         }
     }

@@ -113,7 +113,7 @@ async fn a_link_whose_connection_is_gone_says_so_and_sends_nothing() {
     let (ended, end) = oneshot::channel();
     let (near, far) = tokio::io::duplex(1 << 16);
     let counters = Arc::new(StreamCounters::default());
-    let linking = Link::handshake(near, counters.clone(), move || drop(ended.send(())));
+    let linking = Link::handshake(near, counters.clone(), move || ended.send(()).unwrap_or_default());
     let (link, peer) = tokio::join!(linking, Peer::server(far, &[]));
     let (mut link, peer) = (link.expect("a link"), peer.expect("a peer"));
     assert!(link.is_open());
@@ -190,7 +190,7 @@ async fn a_cut_ends_everything_on_the_connection() {
     let (ended, end) = oneshot::channel();
     let (near, far) = tokio::io::duplex(1 << 16);
     let counters = Arc::new(StreamCounters::default());
-    let linking = Link::handshake(near, counters.clone(), move || drop(ended.send(())));
+    let linking = Link::handshake(near, counters.clone(), move || ended.send(()).unwrap_or_default());
     let (link, peer) = tokio::join!(linking, Peer::server(far, &[]));
     let (link, mut peer) = (link.expect("a link"), peer.expect("a peer"));
 
@@ -298,7 +298,7 @@ async fn a_peer_that_speaks_something_else_is_no_link() {
 async fn a_peer_that_died_unseen_is_noticed_while_idle() {
     let (ended, end) = oneshot::channel();
     let (near, far) = tokio::io::duplex(1 << 16);
-    let linking = Link::handshake(near, Arc::default(), move || drop(ended.send(())));
+    let linking = Link::handshake(near, Arc::default(), move || ended.send(()).unwrap_or_default());
     let (link, peer) = tokio::join!(linking, Peer::server(far, &[]));
     let (link, _dead) = (link.expect("a link"), peer.expect("a peer"));
     tokio::time::timeout(Duration::from_secs(60), end)

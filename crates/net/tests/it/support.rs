@@ -183,7 +183,7 @@ impl Client {
         match self {
             Self::Http1(sender) => while sender.ready().await.is_ok() {},
             Self::Http2(sender) => {
-                mk8s_testkit::soon("the connection to end", || sender.is_closed().then_some(())).await
+                mk8s_testkit::soon("the connection to end", || sender.is_closed().then_some(())).await;
             }
         }
     }

@@ -78,6 +78,7 @@ async fn the_caller_and_nobody_else_is_named_to_the_cluster() {
             let response = gateway.client(alpn).await.send(with(get(PODS), &smuggled)).await;
             assert_eq!(body_text(response).await, "ok");
             let seen = api.only();
+            assert_eq!(seen.version, http::Version::HTTP_2, "whatever the client spoke");
             assert_eq!(seen.all("impersonate-user"), ["jane@example.com"]);
             assert_eq!(seen.all("impersonate-group"), ["mk8s:dev", "mk8s:ops"]);
             assert_eq!(seen.all("authorization"), ["Bearer the-gateways-own"]);

@@ -5,6 +5,7 @@ mod decisions;
 mod headers;
 mod lifetime;
 mod replay;
+mod servers;
 mod streams;
 mod support;
 mod truncation;

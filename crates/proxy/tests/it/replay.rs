@@ -175,7 +175,7 @@ async fn a_large_upload_is_not_kept_for_another_try() {
             while let Ok(frame) = peer.read().await {
                 assert_ne!(frame.kind, kind::HEADERS, "sent again");
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         let response = tokio::select! {
             response = asking => response.expect("no panic"),

@@ -167,10 +167,11 @@ async fn a_server_that_knows_no_tunnels_is_told_apart() {
     let port = Port::open().await;
     // One that refuses the protocol, as central's other port would; and one that says nothing about protocols, as a load
     // balancer does that ends TLS.
-    for (alpn, said) in [
-        (&[b"http/1.1" as &[u8]] as &[&[u8]], "application protocol"),
+    let rows: [(&[&[u8]], &str); 2] = [
+        (&[b"h2"], "NoApplicationProtocol"),
         (&[], "a proxy in between ends TLS"),
-    ] {
+    ];
+    for (alpn, said) in rows {
         let tls = TlsAcceptor::from(port.pki.server(alpn));
         let central = port.dial();
         let accepting = async {
@@ -179,13 +180,7 @@ async fn a_server_that_knows_no_tunnels_is_told_apart() {
         };
         let (connected, ()) = tokio::join!(central.connect(), accepting);
         let error = connected.expect_err("no tunnel").to_string();
-        assert!(
-            error
-                .to_lowercase()
-                .replace("applicationprotocol", "application protocol")
-                .contains(said),
-            "{error}"
-        );
+        assert!(error.contains(said), "{error}");
     }
 }
 

@@ -54,6 +54,7 @@ impl Way {
 pub(crate) struct Options {
     pub(crate) way: Way,
     pub(crate) credentials: Credentials,
+    pub(crate) naming: Naming,
     pub(crate) user: &'static str,
     pub(crate) groups: &'static [&'static str],
 }
@@ -64,6 +65,7 @@ impl Default for Options {
         Self {
             way: Way::Direct,
             credentials: Credentials::token(&token).expect("a token"),
+            naming: Naming::Impersonate,
             user: "jane@example.com",
             groups: &["mk8s:dev", "mk8s:ops"],
         }
@@ -195,17 +197,10 @@ impl Gateway {
 }
 
 /// The way to an API server, as our programs make it.
-pub(crate) fn direct(url: &str, pki: &Pki, options: &Options, counters: Arc<StreamCounters>) -> Arc<Direct> {
+fn direct(url: &str, pki: &Pki, options: &Options, counters: Arc<StreamCounters>) -> Arc<Direct> {
     let tls = |alpn: &[u8]| -> Arc<ClientConfig> { pki.client(&[alpn]) };
     let credentials = options.credentials.clone();
-    let direct = Direct::new(
-        url,
-        tls(HTTP2),
-        tls(HTTP1),
-        credentials,
-        Naming::Impersonate,
-        counters,
-    );
+    let direct = Direct::new(url, tls(HTTP2), tls(HTTP1), credentials, options.naming, counters);
     Arc::new(direct.expect("a server"))
 }
 
