@@ -147,7 +147,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
                     &arguments.contender,
                     Duration::from_secs(arguments.seconds),
                 )
-                .await?
+                .await?;
         }
         None => {
             let report = bench
