@@ -24,14 +24,20 @@ const TEST: &str = "killed::what_was_written_down_survives_a_kill";
 struct Table(Mutex<File>);
 
 impl Table {
+    /// As a database does when it starts: half a batch, of a process that was killed while it wrote, is rolled back.
     fn open(path: &Path) -> Self {
-        Self(Mutex::new(
-            OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(path)
-                .expect("a file"),
-        ))
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .expect("a file");
+        let written = std::fs::read(path).expect("read");
+        let whole = written
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |end| end + 1);
+        file.set_len(whole as u64).expect("rolled back");
+        Self(Mutex::new(file))
     }
 
     /// The rows. Half a batch is what a transaction that wasn't committed would be: nothing.

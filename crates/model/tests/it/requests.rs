@@ -155,7 +155,7 @@ fn in_go(request: &KubeRequest<'_>) -> RequestInfo {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 5_000, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_accepted_is_what_the_api_server_makes_of_it((method, uri) in request()) {
