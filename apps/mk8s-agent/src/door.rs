@@ -30,7 +30,9 @@ use crate::{
 
 /// Serves one tunnel's requests. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Door {
+pub(crate) struct Door(Arc<Room>);
+
+struct Room {
     cluster: ClusterName,
     proxy: Proxy,
     commands: CommandServiceServer<Commands>,
@@ -42,18 +44,20 @@ impl Door {
         let only = Arc::new(OnlyCluster(Upstream::Direct(api_server)));
         let proxy = Proxy::new(Arc::new(CentralDecided::new()), only.clone(), Arc::new(LogOnly));
         let commands = CommandServiceServer::new(Commands::new(cluster.clone(), only));
-        Self {
+        Self(Arc::new(Room {
             cluster,
             proxy,
             commands,
-        }
+        }))
     }
+}
 
-    async fn serve(self, request: Request<Incoming>) -> Response<Body> {
+impl Room {
+    async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
         match request.uri().authority().map(http::uri::Authority::as_str) {
             Some(KUBERNETES_AUTHORITY) => self.kubernetes(request).await,
             Some(CONTROL_AUTHORITY) if request.uri().path() == HEALTH_PATH => Response::new(Body::full("ok")),
-            Some(CONTROL_AUTHORITY) => grpc::serve(self.commands, request).await,
+            Some(CONTROL_AUTHORITY) => Box::pin(grpc::serve(self.commands.clone(), request)).await,
             other => {
                 debug!(authority = ?other, "refused a request for another destination");
                 let mut response =
@@ -64,7 +68,7 @@ impl Door {
         }
     }
 
-    async fn kubernetes(self, mut request: Request<Incoming>) -> Response<Body> {
+    async fn kubernetes(&self, mut request: Request<Incoming>) -> Response<Body> {
         let upgrade = Upgrade::from_connect(&mut request);
         let identity = match named(request.headers_mut()) {
             Ok(identity) => identity,
@@ -85,7 +89,7 @@ impl Door {
         };
         let inbound = Inbound {
             caller,
-            cluster: self.cluster,
+            cluster: self.cluster.clone(),
             request: Body::from_request(request),
             upgrade,
             audit_id,
@@ -107,8 +111,8 @@ impl hyper::service::Service<Request<Incoming>> for Door {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let door = self.clone();
-        Box::pin(async move { Ok(door.serve(request).await) })
+        let room = self.0.clone();
+        Box::pin(async move { Ok(room.serve(request).await) })
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) struct StoredAudit(pub(crate) Store);
 
 #[async_trait]
 impl AuditSink for StoredAudit {
-    async fn append(&self, events: &[AuditEvent<'static>]) -> Result<(), SinkError> {
+    async fn append(&self, events: &[AuditEvent<'_>]) -> Result<(), SinkError> {
         Ok(self.0.append_audit(events).await?)
     }
 }

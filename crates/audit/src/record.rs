@@ -3,8 +3,8 @@
 use mk8s_model::{AuditClose, AuditOpen};
 
 /// A line read back.
-pub(crate) enum Record {
-    Open(Box<AuditOpen<'static>>),
+pub(crate) enum Record<'a> {
+    Open(Box<AuditOpen<'a>>),
     Close(AuditClose),
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn write_close(buffer: &mut Vec<u8>, event: &AuditClose) -> serde_jso
 }
 
 /// Reads a line. None for a line that was cut short by the death of the machine.
-pub(crate) fn read(line: &[u8]) -> Option<Record> {
+pub(crate) fn read(line: &[u8]) -> Option<Record<'_>> {
     match line.split_first()? {
         (b'o', json) => serde_json::from_slice(json)
             .ok()

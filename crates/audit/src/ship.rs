@@ -29,7 +29,7 @@ pub trait AuditSink: Send + Sync + 'static {
     ///
     /// # Errors
     /// If none were taken; they will be offered again.
-    async fn append(&self, events: &[AuditEvent<'static>]) -> Result<(), SinkError>;
+    async fn append(&self, events: &[AuditEvent<'_>]) -> Result<(), SinkError>;
 }
 
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -59,10 +59,10 @@ impl Shipper {
         let mut closed = Vec::new();
         let earlier = std::iter::once(running_file(&journal.dir)).chain(journal.ended()?);
         for path in earlier {
-            for record in read_records(&path)?.records {
+            for record in Lines::of(&read(&path)?).records {
                 match record {
                     Record::Open(open) => {
-                        left.insert(open.id, *open);
+                        left.insert(open.id, open.into_owned());
                     }
                     Record::Close(close) => closed.push(close.id),
                 }
@@ -127,8 +127,8 @@ impl Shipper {
         self.journal.rotate()?;
         for segment in self.journal.ended()? {
             let path = segment.clone();
-            let Lines { records, unreadable } =
-                tokio::task::spawn_blocking(move || read_records(&path)).await??;
+            let bytes = tokio::task::spawn_blocking(move || read(&path)).await??;
+            let Lines { records, unreadable } = Lines::of(&bytes);
             let (events, closed) = self.merge(records);
             for batch in events.chunks(BATCH) {
                 tokio::time::timeout(PATIENCE, self.sink.append(batch))
@@ -136,7 +136,7 @@ impl Shipper {
                     .map_err(|_| "the database does not answer")??;
             }
             for event in events.into_iter().filter(|event| event.close.is_none()) {
-                self.running.insert(event.open.id, event.open);
+                self.running.insert(event.open.id, event.open.into_owned());
                 self.running_changed = true;
             }
             for id in closed {
@@ -155,8 +155,8 @@ impl Shipper {
     }
 
     /// Brings opens and closes together. A close whose open was shipped earlier takes it from `running`.
-    fn merge(&self, records: Vec<Record>) -> (Vec<AuditEvent<'static>>, Vec<AuditId>) {
-        let mut events: Vec<AuditEvent<'static>> = Vec::with_capacity(records.len() / 2 + 1);
+    fn merge<'a>(&self, records: Vec<Record<'a>>) -> (Vec<AuditEvent<'a>>, Vec<AuditId>) {
+        let mut events: Vec<AuditEvent<'a>> = Vec::with_capacity(records.len() / 2 + 1);
         let mut at: HashMap<AuditId, usize> = HashMap::with_capacity(records.len());
         let mut closed = Vec::new();
         for record in records {
@@ -212,11 +212,11 @@ fn running_file(dir: &Path) -> PathBuf {
 }
 
 fn read_opens(path: &Path) -> io::Result<HashMap<AuditId, AuditOpen<'static>>> {
-    Ok(read_records(path)?
+    Ok(Lines::of(&read(path)?)
         .records
         .into_iter()
         .filter_map(|record| match record {
-            Record::Open(open) => Some((open.id, *open)),
+            Record::Open(open) => Some((open.id, open.into_owned())),
             Record::Close(_) => None,
         })
         .collect())
@@ -224,28 +224,33 @@ fn read_opens(path: &Path) -> io::Result<HashMap<AuditId, AuditOpen<'static>>> {
 
 /// What a file holds.
 #[derive(Default)]
-struct Lines {
-    records: Vec<Record>,
+struct Lines<'a> {
+    records: Vec<Record<'a>>,
     /// Whole lines that are no records. The last line may be cut short: nobody was told that it was written.
     unreadable: usize,
 }
 
-fn read_records(path: &Path) -> io::Result<Lines> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Lines::default()),
-        Err(error) => return Err(error),
-    };
-    let mut lines = Lines::default();
-    for line in bytes.split_inclusive(|b| *b == b'\n') {
-        let (line, is_whole) = line
-            .strip_suffix(b"\n")
-            .map_or((line, false), |line| (line, true));
-        match record::read(line) {
-            Some(record) => lines.records.push(record),
-            None if is_whole && !line.is_empty() => lines.unreadable += 1,
-            None => {}
-        }
+/// A file's bytes; none if there is no such file.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
     }
-    Ok(lines)
+}
+
+impl<'a> Lines<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        let mut lines = Self::default();
+        for line in bytes.split_inclusive(|b| *b == b'\n') {
+            let (line, is_whole) = line
+                .strip_suffix(b"\n")
+                .map_or((line, false), |line| (line, true));
+            match record::read(line) {
+                Some(record) => lines.records.push(record),
+                None if is_whole && !line.is_empty() => lines.unreadable += 1,
+                None => {}
+            }
+        }
+        lines
+    }
 }

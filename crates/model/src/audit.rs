@@ -28,43 +28,125 @@ pub struct AuditOpen<'a> {
     /// When the request came in.
     pub at: Timestamp,
     /// Who asked; empty if that could not be found out.
+    #[serde(borrow)]
     pub user: Cow<'a, str>,
     /// Their groups.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        borrow,
+        deserialize_with = "borrowed::each"
+    )]
     pub groups: Vec<Cow<'a, str>>,
     /// From which address, without the port.
+    #[serde(borrow)]
     pub source: Cow<'a, str>,
     /// With which program (`User-Agent`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        borrow,
+        deserialize_with = "borrowed::maybe"
+    )]
     pub user_agent: Option<Cow<'a, str>>,
     /// Of which cluster; none for the gateway's own API.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        borrow,
+        deserialize_with = "borrowed::maybe"
+    )]
     pub cluster: Option<Cow<'a, str>>,
     /// The HTTP method.
+    #[serde(borrow)]
     pub method: Cow<'a, str>,
     /// Path and query as they will be sent; for the gateway's own API, the path alone.
+    #[serde(borrow)]
     pub uri: Cow<'a, str>,
     /// What Kubernetes calls it (`get`, `watch`, …); empty outside the Kubernetes API.
+    #[serde(borrow)]
     pub verb: Cow<'a, str>,
     /// Resource and subresource (`pods/exec`), or empty.
+    #[serde(borrow)]
     pub resource: Cow<'a, str>,
     /// The API group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        borrow,
+        deserialize_with = "borrowed::maybe"
+    )]
     pub api_group: Option<Cow<'a, str>>,
     /// The namespace, if any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        borrow,
+        deserialize_with = "borrowed::maybe"
+    )]
     pub namespace: Option<Cow<'a, str>>,
     /// The object's name, if any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        borrow,
+        deserialize_with = "borrowed::maybe"
+    )]
     pub name: Option<Cow<'a, str>>,
     /// The rule that allowed it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        borrow,
+        deserialize_with = "borrowed::maybe"
+    )]
     pub rule: Option<Cow<'a, str>>,
     /// Why it was refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        borrow,
+        deserialize_with = "borrowed::maybe"
+    )]
     pub denied: Option<Cow<'a, str>>,
     /// The version of the policy that decided.
     pub policy_version: u64,
+}
+
+impl AuditEvent<'_> {
+    /// The same with text of its own.
+    pub fn into_owned(self) -> AuditEvent<'static> {
+        AuditEvent {
+            open: self.open.into_owned(),
+            close: self.close,
+        }
+    }
+}
+
+impl AuditOpen<'_> {
+    /// The same with text of its own.
+    pub fn into_owned(self) -> AuditOpen<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        AuditOpen {
+            id: self.id,
+            at: self.at,
+            user: owned(self.user),
+            groups: self.groups.into_iter().map(owned).collect(),
+            source: owned(self.source),
+            user_agent: self.user_agent.map(owned),
+            cluster: self.cluster.map(owned),
+            method: owned(self.method),
+            uri: owned(self.uri),
+            verb: owned(self.verb),
+            resource: owned(self.resource),
+            api_group: self.api_group.map(owned),
+            namespace: self.namespace.map(owned),
+            name: self.name.map(owned),
+            rule: self.rule.map(owned),
+            denied: self.denied.map(owned),
+            policy_version: self.policy_version,
+        }
+    }
 }
 
 /// The second half.
@@ -118,7 +200,27 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AuditEvent<'a> {
     /// What was known at the start.
+    #[serde(borrow)]
     pub open: AuditOpen<'a>,
     /// What was known at the end; none while it runs.
     pub close: Option<AuditClose>,
+}
+
+/// Text that is read back without a copy of it. serde does so for a `Cow` alone, and not for one inside of something else.
+mod borrowed {
+    use std::borrow::Cow;
+
+    use serde::{Deserialize, Deserializer};
+
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+    pub(super) fn maybe<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'de, str>>, D::Error> {
+        Ok(Option::<Text<'de>>::deserialize(from)?.map(|text| text.0))
+    }
+
+    pub(super) fn each<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Cow<'de, str>>, D::Error> {
+        let texts = Vec::<Text<'de>>::deserialize(from)?;
+        Ok(texts.into_iter().map(|text| text.0).collect())
+    }
 }

@@ -5,12 +5,15 @@
 //! * [`listen`], [`serve`]: accept, TLS, HTTP/1.1 or HTTP/2 by ALPN.
 //! * [`drain`]: stop accepting, let requests end, then cut.
 //! * [`body`]: one body type for the whole path, streamed and never collected.
+//! * [`gather`]: join the pieces of a chatty stream.
 //! * [`link`]: HTTP/2 connections that we ask on, dialled by us or by the other side.
 //! * [`upgrade`]: splice two upgraded connections.
 //! * [`status`]: Kubernetes `Status` answers; [`problem`]: RFC 9457 answers.
 
 pub mod body;
+mod combine;
 pub mod drain;
+pub mod gather;
 pub mod link;
 pub mod listen;
 pub mod problem;

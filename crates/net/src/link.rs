@@ -26,6 +26,7 @@ use tracing::debug;
 
 use crate::{
     Body, BoxError, body,
+    combine::Combined,
     severable::{Knife, Severable},
     workers,
 };
@@ -136,7 +137,8 @@ impl Link {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (io, knife) = Severable::new(io);
+        // In a box: hyper has a task for each request, and in each room for the whole connection.
+        let (io, knife) = Severable::new(Box::new(Combined::new(io)));
         let exchange = async {
             let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())

@@ -21,7 +21,7 @@ use mk8s_tls::{ServerConfig, TlsAcceptor};
 use tokio::net::TcpStream;
 use tracing::debug;
 
-use crate::{Body, drain::Watch, status::Status};
+use crate::{Body, combine::Combined, drain::Watch, status::Status};
 
 /// The longest request head taken, in bytes. kubectl's longest (an exec with many arguments) are far below.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -46,14 +46,16 @@ pub enum Protocol {
 }
 
 /// Takes TLS off a new connection, within [`HEAD_TIMEOUT`]. None if the handshake failed, which is the client's affair
-/// and only logged.
+/// and only logged. In a box, and so are the means to get it: what holds the connection from now on stays small, and there
+/// may be thousands.
 pub async fn tls(
     config: Arc<ServerConfig>,
     stream: TcpStream,
-) -> Option<mk8s_tls::ServerTlsStream<TcpStream>> {
+) -> Option<Box<mk8s_tls::ServerTlsStream<TcpStream>>> {
     let peer = stream.peer_addr().ok();
-    match tokio::time::timeout(HEAD_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
-        Ok(Ok(stream)) => Some(stream),
+    let accept = Box::pin(TlsAcceptor::from(config).accept(stream));
+    match tokio::time::timeout(HEAD_TIMEOUT, accept).await {
+        Ok(Ok(stream)) => Some(Box::new(stream)),
         Ok(Err(error)) => {
             debug!(?peer, %error, "TLS handshake failed");
             None
@@ -83,9 +85,8 @@ where
     S: hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,
 {
-    let io = TokioIo::new(io);
     let result = match protocol {
-        Protocol::Http1 => serve_http1(io, service, drain).await,
+        Protocol::Http1 => serve_http1(TokioIo::new(io), service, drain).await,
         Protocol::Http2 => serve_http2(client_facing_http2(), io, service, drain).await,
     };
     if let Err(error) = result {
@@ -132,10 +133,11 @@ pub async fn serve_http2<I, S>(
     mut drain: Watch,
 ) -> hyper::Result<()>
 where
-    I: Read + Write + Unpin + Send + 'static,
+    I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     S: hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,
 {
+    let io = TokioIo::new(Combined::new(io));
     let asked = Arc::new(AtomicBool::new(false));
     let service = Noticing {
         service,

@@ -61,6 +61,11 @@ impl<T> Permitted<T> {
         &self.grant
     }
 
+    /// What it is about.
+    pub(crate) fn inner(&self) -> &T {
+        &self.inner
+    }
+
     /// The same permission for what `inner` was made into.
     pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Permitted<U> {
         Permitted {

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use mk8s_model::{AuditId, ClusterName, KubeRequest, Outcome, Verb};
-use mk8s_net::{Body, BoxError, link::Traffic, status::Status};
+use mk8s_net::{Body, BoxError, gather::Gathered, link::Traffic, status::Status};
 use uuid::Uuid;
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     error::{ForwardError, PathError},
     forward::{self, Accounted, Outbound, OutboundBody, OutboundUpgrade, Upgraded},
     lifetime::{Leash, Standing},
-    rewrite,
+    rewrite::{self, Head},
     sanitize::{self, Audience},
     upgrade::Upgrade,
     upstream::{Clusters, Upstream},
@@ -71,6 +71,15 @@ impl Proxy {
 
     /// An upgrade that is agreed on is taken out of `upgrade`.
     async fn take(&self, inbound: Inbound, upgrade: &mut Option<Upgrade>) -> Response<Body> {
+        match self.clear(inbound) {
+            Ok(cleared) => cleared.forward(upgrade).await,
+            Err(refused) => *refused,
+        }
+    }
+
+    /// All that happens before anything leaves: what is asked for, whether it may be, that it is written down, and where
+    /// to and in which name it goes. None of it waits, and none of it is kept while the answer is waited for.
+    fn clear(&self, inbound: Inbound) -> Result<Cleared, Box<Response<Body>>> {
         let started = Instant::now();
         let Inbound {
             caller,
@@ -124,14 +133,14 @@ impl Proxy {
             headers: &headers,
         };
         let open = facts.open(id, Timestamp::now(), kube, &verdict);
-        let mut ticket = match Ticket::open(self.audit.clone(), &open, started) {
+        let ticket = match Ticket::open(self.audit.clone(), &open, started) {
             Ok(ticket) => ticket,
-            Err(why) => return PathError::Audit(why).into_response(kube, method.is_safe()),
+            Err(why) => return Err(PathError::Audit(why).into_response(kube, method.is_safe()).into()),
         };
         drop(open);
         let permitted = match permitted {
             Ok(permitted) => permitted,
-            Err(why) => return refuse(&why, ticket, kube, &method),
+            Err(why) => return Err(refuse(&why, ticket, kube, &method).into()),
         };
 
         // Where to, in which name.
@@ -153,64 +162,136 @@ impl Proxy {
             });
         let (upstream, head) = match outbound {
             Ok(outbound) => outbound,
-            Err(why) => return refuse(&why, ticket, kube, &method),
+            Err(why) => return Err(refuse(&why, ticket, kube, &method).into()),
         };
-
-        // There, and back as a stream.
-        let is_long_running = kube.is_some_and(|k| k.is_long_running(uri.query()));
-        let is_watch = matches!(kube, Some(KubeRequest::Resource(r)) if r.verb == Verb::Watch);
-        let leash = || {
-            let standing = Standing {
+        let kind = Kind {
+            traffic: traffic(kube),
+            is_long_running: kube.is_some_and(|k| k.is_long_running(uri.query())),
+            is_watch: matches!(kube, Some(KubeRequest::Resource(r)) if r.verb == Verb::Watch),
+            is_interactive: matches!(kube, Some(KubeRequest::Resource(r)) if r.interactive().is_some()),
+            refuses_us: refuses_us(kube, &upstream),
+        };
+        Ok(Cleared {
+            permitted: permitted.map(|()| (upstream, head)),
+            kind,
+            body,
+            ticket,
+            standing: Standing {
                 authorizer: self.authorizer.clone(),
-                caller: caller.clone(),
-                cluster: cluster.clone(),
-                method: method.clone(),
-                uri: uri.clone(),
-            };
-            standing.leash()
-        };
+                caller,
+                cluster,
+                method,
+                uri,
+            },
+        })
+    }
+}
+
+/// A request that may leave.
+struct Cleared {
+    permitted: Permitted<(Upstream, Head)>,
+    kind: Kind,
+    body: Body,
+    ticket: Ticket,
+    /// Who asked for what, in the client's own words.
+    standing: Standing,
+}
+
+/// What the rest of the way needs to know of what is asked for.
+#[derive(Clone, Copy)]
+struct Kind {
+    traffic: Traffic,
+    is_long_running: bool,
+    is_watch: bool,
+    is_interactive: bool,
+    /// Whether a 401 is about us.
+    refuses_us: bool,
+}
+
+impl Cleared {
+    /// There, and back as a stream.
+    async fn forward(mut self, upgrade: &mut Option<Upgrade>) -> Response<Body> {
         if let Some(wish) = upgrade.take() {
-            let refuses_us = refuses_us(kube, &upstream);
-            let outbound = permitted.map(|()| OutboundUpgrade {
-                upstream,
-                head,
-                protocol: wish.protocol.clone(),
-            });
-            let answered = forward::send_upgrade(outbound).await;
-            return match answered.and_then(|upgraded| upgraded.or_refused(refuses_us)) {
-                Ok(Upgraded::Switched(switched)) => wish.agreed(switched, ticket, leash()),
-                Ok(Upgraded::Answered(response)) => wish.refused(relay(response, ticket, None, false)),
-                Err(source) => {
-                    let why = PathError::Forward { cluster, source };
-                    wish.refused(refuse(&why, ticket, kube, &method))
-                }
-            };
+            // Boxed, because it is large and rare: each request's future has room for all that it may become.
+            return Box::pin(self.switch(wish)).await;
         }
-        if let Some(problem) = stripped_upgrade(kube, &head.headers) {
-            ticket.answered(problem.code().as_u16());
-            ticket.end(Outcome::Refused);
+        if let Some(problem) = self.stripped_upgrade() {
+            self.ticket.answered(problem.code().as_u16());
+            self.ticket.end(Outcome::Refused);
             return problem.into_response();
         }
+        let Self {
+            permitted,
+            kind,
+            body,
+            ticket,
+            standing,
+        } = self;
         let body = match OutboundBody::prepare(body).await {
             Ok(body) => body,
-            Err(why) => return refuse(&PathError::Body(why), ticket, kube, &method),
+            Err(why) => return standing.refuse(&PathError::Body(why), ticket),
         };
-        let refuses_us = refuses_us(kube, &upstream);
-        let traffic = traffic(kube);
-        let outbound = permitted.map(|()| Outbound {
+        let outbound = permitted.map(|(upstream, head)| Outbound {
             upstream,
             head,
             body,
-            traffic,
+            traffic: kind.traffic,
         });
         let sent = forward::send(outbound).await;
-        match sent.and_then(|response| or_refused(response, refuses_us)) {
-            Ok(response) => {
-                let leash = if is_long_running { leash() } else { None };
-                relay(response, ticket, leash, is_watch)
+        match sent.and_then(|response| or_refused(response, kind.refuses_us)) {
+            Ok(response) if kind.is_long_running => {
+                let response = response.map(Gathered::new);
+                relay(response, ticket, standing.leash(), kind.is_watch)
             }
-            Err(source) => refuse(&PathError::Forward { cluster, source }, ticket, kube, &method),
+            Ok(response) if kind.traffic == Traffic::Bulk => {
+                relay(response.map(Gathered::new), ticket, None, false)
+            }
+            Ok(response) => relay(response, ticket, None, false),
+            Err(source) => standing.failed(source, ticket),
         }
+    }
+
+    /// The same for a request that asks to switch protocols.
+    async fn switch(self, wish: Upgrade) -> Response<Body> {
+        let outbound = self.permitted.map(|(upstream, head)| OutboundUpgrade {
+            upstream,
+            head,
+            protocol: wish.protocol.clone(),
+        });
+        let answered = forward::send_upgrade(outbound).await;
+        match answered.and_then(|upgraded| upgraded.or_refused(self.kind.refuses_us)) {
+            Ok(Upgraded::Switched(switched)) => wish.agreed(switched, self.ticket, self.standing.leash()),
+            Ok(Upgraded::Answered(response)) => wish.refused(relay(response, self.ticket, None, false)),
+            Err(source) => wish.refused(self.standing.failed(source, self.ticket)),
+        }
+    }
+
+    /// A client that speaks a streaming protocol without asking to switch to it: somebody on the way took the wish out
+    /// (rancher#17963). The API server would answer with a riddle.
+    fn stripped_upgrade(&self) -> Option<Status> {
+        let headers = &self.permitted.inner().1.headers;
+        let meant_to = self.kind.is_interactive
+            && (headers.contains_key("x-stream-protocol-version")
+                || headers.contains_key(header::SEC_WEBSOCKET_KEY));
+        meant_to.then(|| {
+            Status::bad_request(
+                "the request should switch protocols, but its Upgrade header is missing: a proxy or load balancer \
+                 between you and the gateway removed it; let it pass \"Connection: Upgrade\"",
+            )
+        })
+    }
+}
+
+impl Standing {
+    /// Tells the client why its request failed on the way. Rare: what was asked for is found out once more.
+    fn failed(&self, source: ForwardError, ticket: Ticket) -> Response<Body> {
+        let cluster = self.cluster.clone();
+        self.refuse(&PathError::Forward { cluster, source }, ticket)
+    }
+
+    fn refuse(&self, why: &PathError, ticket: Ticket) -> Response<Body> {
+        let kube = KubeRequest::classify(&self.method, &self.uri).ok();
+        refuse(why, ticket, kube.as_ref(), &self.method)
     }
 }
 
@@ -261,23 +342,6 @@ fn refuse(
         tracing::warn!(audit_id = %ticket.id(), error = %why, "request failed");
     }
     status.into_response()
-}
-
-/// A client that speaks a streaming protocol without asking to switch to it: somebody on the way took the wish out
-/// (rancher#17963). The API server would answer with a riddle.
-fn stripped_upgrade(kube: Option<&KubeRequest<'_>>, headers: &HeaderMap) -> Option<Status> {
-    let Some(KubeRequest::Resource(r)) = kube else {
-        return None;
-    };
-    r.interactive()?;
-    let meant_to =
-        headers.contains_key("x-stream-protocol-version") || headers.contains_key(header::SEC_WEBSOCKET_KEY);
-    meant_to.then(|| {
-        Status::bad_request(
-            "the request should switch protocols, but its Upgrade header is missing: a proxy or load balancer between \
-             you and the gateway removed it; let it pass \"Connection: Upgrade\"",
-        )
-    })
 }
 
 /// Whether a 401 can only be about us: we spoke to the API server ourselves, in our own credentials, and no workload

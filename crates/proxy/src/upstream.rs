@@ -190,9 +190,14 @@ impl Direct {
 
     /// A link to it: one that is there and has room, or a new one.
     pub(crate) async fn link(&self, traffic: Traffic) -> Result<Link, BoxError> {
-        if let Some(link) = self.usable(traffic) {
-            return Ok(link);
+        match self.usable(traffic) {
+            Some(link) => Ok(link),
+            // Boxed, because it is large and rare: each request's future has room for all that it may become.
+            None => Box::pin(self.new_link(traffic)).await,
         }
+    }
+
+    async fn new_link(&self, traffic: Traffic) -> Result<Link, BoxError> {
         let asked = Instant::now();
         let mut last_failure = self.dialling.lock().await;
         if let Some(link) = self.usable(traffic) {

@@ -8,8 +8,8 @@ use serde::Serialize;
 use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use crate::{
-    Store, StoreError,
-    row::{Columns as _, millis},
+    Engine, Store, StoreError,
+    row::{Columns as _, millis, undecodable},
 };
 
 /// The most rows that one query answers with.
@@ -86,7 +86,7 @@ impl Store {
         })?;
         let mut write = self.write().await?;
         let mut rest = rows.as_slice();
-        for statement in &*APPEND {
+        for statement in appends(self.engine) {
             while rest.len() >= statement.rows {
                 let (now, later) = rest.split_at(statement.rows);
                 let mut query = sqlx::query(statement.sql.as_str());
@@ -183,16 +183,30 @@ struct Append {
 
 /// A few fixed sizes, largest first, so that both databases keep them prepared. Values are bound one by one: taking a
 /// JSON array of events apart in the database costs four times as much.
-static APPEND: LazyLock<[Append; 3]> = LazyLock::new(|| [100, 10, 1].map(append));
+fn appends(engine: Engine) -> &'static [Append; 3] {
+    static SQLITE: LazyLock<[Append; 3]> = LazyLock::new(|| SIZES.map(|rows| append(Engine::Sqlite, rows)));
+    static POSTGRES: LazyLock<[Append; 3]> =
+        LazyLock::new(|| SIZES.map(|rows| append(Engine::Postgres, rows)));
+    match engine {
+        Engine::Sqlite => &SQLITE,
+        Engine::Postgres => &POSTGRES,
+    }
+}
 
-fn append(rows: usize) -> Append {
+const SIZES: [usize; 3] = [100, 10, 1];
+
+fn append(engine: Engine, rows: usize) -> Append {
     let mut sql = String::from(
         "INSERT INTO audit_logs
              (id, created_at, user_name, cluster_name, command, status, outcome, duration_ms, detail) VALUES ",
     );
     for row in 0..rows {
         let placeholders: Vec<String> = (1..=COLUMNS)
-            .map(|column| format!("${}", row * COLUMNS + column))
+            .map(|column| match engine {
+                // Nameless: for each value bound to a name, and a number is one, SQLite searches all names.
+                Engine::Sqlite => "?".to_owned(),
+                Engine::Postgres => format!("${}", row * COLUMNS + column),
+            })
             .collect();
         let separator = if row == 0 { "" } else { ", " };
         sql.push_str(&format!("{separator}({})", placeholders.join(", ")));
@@ -290,6 +304,12 @@ fn record(row: &AnyRow) -> sqlx::Result<AuditRecord> {
         status: row.maybe_number("status")?,
         outcome: row.maybe_text("outcome")?,
         duration_ms: row.maybe_number("duration_ms")?,
-        detail: row.json("detail")?,
+        detail: detail(&row.text("detail")?)?,
     })
+}
+
+fn detail(text: &str) -> sqlx::Result<AuditEvent<'static>> {
+    serde_json::from_str::<AuditEvent<'_>>(text)
+        .map(AuditEvent::into_owned)
+        .map_err(|error| undecodable("detail", error))
 }

@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use mk8s_net::{Body, BoxError, drain::Watch, listen::tune, serve::serve_http2, workers::Workers};
 use mk8s_tls::{ClientConfig, ServerName, TlsConnector};
 use tokio::net::TcpStream;
@@ -99,13 +99,8 @@ where
         match connected {
             Ok(stream) => {
                 info!(tunnel = index, central = %central.host, "tunnel up");
-                let ended = serve_http2(
-                    reversed_http2(),
-                    TokioIo::new(stream),
-                    service.clone(),
-                    drain.clone(),
-                )
-                .await;
+                let ended =
+                    serve_http2(reversed_http2(), Box::new(stream), service.clone(), drain.clone()).await;
                 match ended {
                     Ok(()) => info!(tunnel = index, "tunnel ended"),
                     Err(error) => warn!(tunnel = index, error = %causes(&error), "tunnel broke"),

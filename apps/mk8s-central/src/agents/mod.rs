@@ -69,7 +69,7 @@ impl AgentsDoor {
 
     async fn tunnel(
         self,
-        stream: ServerTlsStream<TcpStream>,
+        stream: Box<ServerTlsStream<TcpStream>>,
         certificate: Option<PeerCertificate>,
         mut drain: Watch,
     ) {
@@ -106,7 +106,7 @@ impl AgentsDoor {
 
     async fn control(
         self,
-        stream: ServerTlsStream<TcpStream>,
+        stream: Box<ServerTlsStream<TcpStream>>,
         certificate: Option<PeerCertificate>,
         drain: Watch,
     ) {

@@ -48,7 +48,7 @@ impl Table {
             .split_inclusive('\n')
             .filter_map(|line| line.strip_suffix('\n'))
         {
-            let batch: Vec<AuditEvent<'static>> = serde_json::from_str(line).expect("a batch");
+            let batch: Vec<AuditEvent<'_>> = serde_json::from_str(line).expect("a batch");
             batch.iter().for_each(|event| upsert(&mut rows, event));
         }
         rows
@@ -57,7 +57,7 @@ impl Table {
 
 #[async_trait::async_trait]
 impl AuditSink for Table {
-    async fn append(&self, events: &[AuditEvent<'static>]) -> Result<(), SinkError> {
+    async fn append(&self, events: &[AuditEvent<'_>]) -> Result<(), SinkError> {
         let mut line = serde_json::to_vec(events)?;
         line.push(b'\n');
         Ok(self.0.lock().expect("no panic").write_all(&line)?)

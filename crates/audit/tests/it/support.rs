@@ -112,8 +112,10 @@ impl Rows {
 
 /// As the trait asks: the same event twice, or first without its close and then with it, is one row. What never happens is
 /// checked: that an event changes its end.
-pub(crate) fn upsert(rows: &mut HashMap<AuditId, AuditEvent<'static>>, event: &AuditEvent<'static>) {
-    let row = rows.entry(event.open.id).or_insert_with(|| event.clone());
+pub(crate) fn upsert(rows: &mut HashMap<AuditId, AuditEvent<'static>>, event: &AuditEvent<'_>) {
+    let row = rows
+        .entry(event.open.id)
+        .or_insert_with(|| event.clone().into_owned());
     assert_eq!(row.open, event.open);
     match (row.close, event.close) {
         (None, close) => row.close = close,
@@ -124,7 +126,7 @@ pub(crate) fn upsert(rows: &mut HashMap<AuditId, AuditEvent<'static>>, event: &A
 
 #[async_trait::async_trait]
 impl AuditSink for Rows {
-    async fn append(&self, events: &[AuditEvent<'static>]) -> Result<(), SinkError> {
+    async fn append(&self, events: &[AuditEvent<'_>]) -> Result<(), SinkError> {
         if self.is_away.load(Ordering::SeqCst) {
             return Err("away".into());
         }

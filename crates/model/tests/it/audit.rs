@@ -32,7 +32,7 @@ proptest! {
     fn the_first_half_survives_being_written_down(open in open()) {
         let json = serde_json::to_string(&open).expect("JSON");
         prop_assert!(!json.contains('\n'), "an event is one line");
-        let back: AuditOpen<'static> = serde_json::from_str(&json).expect("an event");
+        let back: AuditOpen<'_> = serde_json::from_str(&json).expect("an event");
         prop_assert_eq!(back, open);
     }
 

@@ -147,7 +147,7 @@ impl AuditLog for Log {
         if self.refuses.load(Ordering::SeqCst) {
             return Err(AuditUnavailable("the disk is full".into()));
         }
-        let owned = serde_json::from_slice(&serde_json::to_vec(event).expect("JSON")).expect("an event");
+        let owned = event.clone().into_owned();
         let seen = self
             .cluster
             .lock()
