@@ -6,6 +6,7 @@
 //! * [`drain`]: stop accepting, let requests end, then cut.
 //! * [`body`]: one body type for the whole path, streamed and never collected.
 //! * [`gather`]: join the pieces of a chatty stream.
+//! * [`pace`]: a large stream gives way to small requests.
 //! * [`link`]: HTTP/2 connections that we ask on, dialled by us or by the other side.
 //! * [`upgrade`]: splice two upgraded connections.
 //! * [`status`]: Kubernetes `Status` answers; [`problem`]: RFC 9457 answers.
@@ -16,6 +17,7 @@ pub mod drain;
 pub mod gather;
 pub mod link;
 pub mod listen;
+pub mod pace;
 pub mod problem;
 pub mod serve;
 mod severable;

@@ -70,6 +70,8 @@ struct Shared {
 pub struct StreamCounters {
     opened: AtomicU64,
     closed: AtomicU64,
+    /// Of those opened, the ones of [`Traffic::Brief`].
+    brief: AtomicU64,
 }
 
 impl StreamCounters {
@@ -81,6 +83,15 @@ impl StreamCounters {
     /// Streams ever closed.
     pub fn closed(&self) -> u64 {
         self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Streams of [`Traffic::Brief`] ever opened.
+    pub fn brief(&self) -> u64 {
+        self.brief.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_brief(&self) {
+        self.brief.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -252,7 +263,7 @@ impl Link {
     ) -> Result<Response<LinkBody>, SendError> {
         let guard = StreamGuard::open(self.shared.clone(), traffic);
         match self.sender.send_request(request).await {
-            Ok(response) => Ok(response.map(|body| LinkBody { body, _open: guard })),
+            Ok(response) => Ok(response.map(|body| LinkBody { body, open: guard })),
             Err(error) => {
                 if error.is_closed() || error.is_canceled() {
                     self.shared.closed.store(true, Ordering::Release);
@@ -301,8 +312,11 @@ struct StreamGuard {
 impl StreamGuard {
     fn open(shared: Arc<Shared>, traffic: Traffic) -> Self {
         shared.in_flight.fetch_add(1, Ordering::Relaxed);
-        if traffic == Traffic::Bulk {
-            shared.bulk.fetch_add(1, Ordering::Relaxed);
+        match traffic {
+            Traffic::Brief => shared.counters.note_brief(),
+            Traffic::Bulk => {
+                shared.bulk.fetch_add(1, Ordering::Relaxed);
+            }
         }
         shared.counters.opened.fetch_add(1, Ordering::Relaxed);
         Self { shared, traffic }
@@ -322,7 +336,14 @@ impl Drop for StreamGuard {
 /// An answer's body; its stream counts as open as long as it lives.
 pub struct LinkBody {
     body: Incoming,
-    _open: StreamGuard,
+    open: StreamGuard,
+}
+
+impl LinkBody {
+    /// What counts the streams beside this one.
+    pub fn counters(&self) -> &Arc<StreamCounters> {
+        &self.open.shared.counters
+    }
 }
 
 impl fmt::Debug for LinkBody {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use mk8s_model::{AuditId, ClusterName, KubeRequest, Outcome, Verb};
-use mk8s_net::{Body, BoxError, gather::Gathered, link::Traffic, status::Status};
+use mk8s_net::{Body, BoxError, gather::Gathered, link::Traffic, pace::Paced, status::Status};
 use uuid::Uuid;
 
 use crate::{
@@ -164,9 +164,12 @@ impl Proxy {
             Ok(outbound) => outbound,
             Err(why) => return Err(refuse(&why, ticket, kube, &method).into()),
         };
+        let traffic = traffic(kube);
+        let is_long_running = kube.is_some_and(|k| k.is_long_running(uri.query()));
         let kind = Kind {
-            traffic: traffic(kube),
-            is_long_running: kube.is_some_and(|k| k.is_long_running(uri.query())),
+            traffic,
+            flow: flow(traffic, is_long_running, &upstream),
+            is_long_running,
             is_watch: matches!(kube, Some(KubeRequest::Resource(r)) if r.verb == Verb::Watch),
             is_interactive: matches!(kube, Some(KubeRequest::Resource(r)) if r.interactive().is_some()),
             refuses_us: refuses_us(kube, &upstream),
@@ -201,11 +204,23 @@ struct Cleared {
 #[derive(Clone, Copy)]
 struct Kind {
     traffic: Traffic,
+    flow: Flow,
     is_long_running: bool,
     is_watch: bool,
     is_interactive: bool,
     /// Whether a 401 is about us.
     refuses_us: bool,
+}
+
+/// How the answer's pieces pass.
+#[derive(Clone, Copy)]
+enum Flow {
+    /// As they come.
+    AsIs,
+    /// Those that are there together.
+    Gathered,
+    /// The same, and behind small answers.
+    Paced,
 }
 
 impl Cleared {
@@ -239,14 +254,24 @@ impl Cleared {
         });
         let sent = forward::send(outbound).await;
         match sent.and_then(|response| or_refused(response, kind.refuses_us)) {
-            Ok(response) if kind.is_long_running => {
-                let response = response.map(Gathered::new);
-                relay(response, ticket, standing.leash(), kind.is_watch)
+            Ok(response) => {
+                let leash = if kind.is_long_running {
+                    standing.leash()
+                } else {
+                    None
+                };
+                match kind.flow {
+                    Flow::AsIs => relay(response, ticket, leash, kind.is_watch),
+                    Flow::Gathered => relay(response.map(Gathered::new), ticket, leash, kind.is_watch),
+                    Flow::Paced => {
+                        let paced = response.map(|body| {
+                            let beside = body.counters().clone();
+                            Paced::new(Gathered::new(body), beside)
+                        });
+                        relay(paced, ticket, leash, kind.is_watch)
+                    }
+                }
             }
-            Ok(response) if kind.traffic == Traffic::Bulk => {
-                relay(response.map(Gathered::new), ticket, None, false)
-            }
-            Ok(response) => relay(response, ticket, None, false),
             Err(source) => standing.failed(source, ticket),
         }
     }
@@ -302,6 +327,16 @@ fn traffic(kube: Option<&KubeRequest<'_>>) -> Traffic {
             Traffic::Bulk
         }
         _ => Traffic::Brief,
+    }
+}
+
+/// Only who is next to the API server holds large streams back: those before it then get no more than that.
+fn flow(traffic: Traffic, is_long_running: bool, upstream: &Upstream) -> Flow {
+    match (traffic, upstream) {
+        (Traffic::Bulk, Upstream::Direct(_)) => Flow::Paced,
+        (Traffic::Bulk, Upstream::Agent(_)) => Flow::Gathered,
+        (Traffic::Brief, _) if is_long_running => Flow::Gathered,
+        (Traffic::Brief, _) => Flow::AsIs,
     }
 }
 
