@@ -13,9 +13,7 @@ use mk8s_tls::{CertificateChain, Issued, PrivateKey, ReloadingCertificate, Roots
 use secrecy::SecretString;
 use tracing::warn;
 
-use crate::config::Kubernetes;
-
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+use crate::config::{Kubernetes, SERVICE_ACCOUNT};
 
 /// Prepares the way to the API server. Nothing is dialled yet.
 pub(crate) fn connect(config: &Kubernetes, counters: Arc<StreamCounters>) -> anyhow::Result<Direct> {

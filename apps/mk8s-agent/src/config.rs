@@ -9,6 +9,9 @@ use mk8s_telemetry::LogFormat;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+/// Where a pod finds its service account.
+pub(crate) const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
 /// Dials mk8s-central from within a cluster and serves the cluster's API on that connection.
 #[derive(Debug, Parser)]
 #[command(
@@ -19,7 +22,7 @@ Examples:
   CENTRAL_URL=https://central.example.com:9090 CLUSTER_NAME=prod AGENT_TOKEN=mk8s_at_… mk8s-agent
 
 A join token is made with `mk8s-central agent-token create --cluster NAME` and works once; from then on the agent
-renews a certificate of its own, kept in the state directory."
+renews a certificate of its own, kept in the state directory or, for pods, in a Secret."
 )]
 pub(crate) struct Arguments {
     /// The configuration file
@@ -40,6 +43,14 @@ pub(crate) struct Arguments {
     /// Where the agent keeps its certificate and key
     #[arg(long, env = "MK8S_AGENT_STATE", value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// The Secret where the agent keeps them instead, for a pod: [NAMESPACE/]NAME
+    #[arg(
+        long,
+        env = "MK8S_AGENT_STATE_SECRET",
+        value_name = "SECRET",
+        conflicts_with = "state_dir"
+    )]
+    state_secret: Option<String>,
 }
 
 /// Everything the agent needs to know.
@@ -49,9 +60,29 @@ pub(crate) struct Config {
     pub(crate) cluster: Cluster,
     pub(crate) tls: Tls,
     pub(crate) kubernetes: Kubernetes,
-    pub(crate) state_dir: PathBuf,
+    pub(crate) state: State,
     pub(crate) drain_seconds: u64,
     pub(crate) log: Log,
+}
+
+/// Where the agent's certificate and key are kept.
+#[derive(Clone, Debug)]
+pub(crate) enum State {
+    Directory(PathBuf),
+    Secret(StateSecret),
+}
+
+/// A Secret by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StateSecret {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl std::fmt::Display for StateSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
 }
 
 #[derive(Debug)]
@@ -108,6 +139,7 @@ struct File {
     tls: Tls,
     kubernetes: Kubernetes,
     state_dir: Option<PathBuf>,
+    state_secret: Option<String>,
     drain_seconds: Option<u64>,
     log: Log,
 }
@@ -151,6 +183,18 @@ impl Config {
                 .filter(|t| !t.is_empty())
                 .map(SecretString::from),
         };
+        // A flag or a variable stands above whatever the file says.
+        let (dir, secret) = match (arguments.state_dir, arguments.state_secret) {
+            (None, None) => (file.state_dir, file.state_secret),
+            given => given,
+        };
+        let state = match (dir, secret) {
+            (Some(_), Some(_)) => {
+                bail!("state_dir and state_secret: the identity is kept in one place; give one of them")
+            }
+            (dir, None) => State::Directory(dir.unwrap_or_else(|| "/var/lib/mk8s-agent".into())),
+            (None, Some(secret)) => State::Secret(state_secret(&secret, own_namespace)?),
+        };
         Ok(Self {
             central: Central {
                 host,
@@ -168,10 +212,7 @@ impl Config {
                 kubeconfig: file.kubernetes.kubeconfig.or(arguments.kubeconfig),
                 ..file.kubernetes
             },
-            state_dir: arguments
-                .state_dir
-                .or(file.state_dir)
-                .unwrap_or_else(|| "/var/lib/mk8s-agent".into()),
+            state,
             drain_seconds: file.drain_seconds.unwrap_or(25),
             log: file.log,
         })
@@ -194,6 +235,45 @@ fn host_and_port(url: &str) -> anyhow::Result<(String, u16)> {
         .trim_end_matches(']')
         .to_owned();
     Ok((host, authority.port_u16().unwrap_or(9090)))
+}
+
+/// `[namespace/]name`, as a Secret may be called.
+fn state_secret(text: &str, own_namespace: impl Fn() -> Option<String>) -> anyhow::Result<StateSecret> {
+    let (namespace, name) = match text.split_once('/') {
+        Some((namespace, name)) => (namespace.to_owned(), name),
+        None => (
+            own_namespace().with_context(|| {
+                format!(
+                    "state_secret {text:?} names no namespace, and this is no pod: write NAMESPACE/{text}"
+                )
+            })?,
+            text,
+        ),
+    };
+    // What comes of it is a path, so it is checked: labels of DNS (RFC 1123), in a name with dots between them.
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    if !is_label(&namespace) || !name.split('.').all(is_label) {
+        bail!(
+            "state_secret {text:?} is no name of a Secret: [NAMESPACE/]NAME, of lower-case letters, digits and \"-\""
+        );
+    }
+    Ok(StateSecret {
+        namespace,
+        name: name.to_owned(),
+    })
+}
+
+/// The namespace of the pod we are in.
+fn own_namespace() -> Option<String> {
+    let text = std::fs::read_to_string(PathBuf::from(SERVICE_ACCOUNT).join("namespace")).ok()?;
+    Some(text.trim().to_owned())
 }
 
 /// `${NAME}` stands for an environment variable, so that the token need not stand in the file.
@@ -222,6 +302,22 @@ mod tests {
         );
         assert!(host_and_port("http://c:1").is_err());
         assert!(host_and_port("c:1").is_err());
+    }
+
+    #[test]
+    fn a_secret_is_named_with_or_without_its_namespace() {
+        let own = || Some("mk8s-system".to_owned());
+        let named = |text| state_secret(text, own).map(|secret| secret.to_string());
+        assert_eq!(named("identity").expect("valid"), "mk8s-system/identity");
+        assert_eq!(named("other/identity.v1").expect("valid"), "other/identity.v1");
+        for text in [
+            "", "a/", "/a", "a/b/c", "../a", "a/..", "a?b", "A", "-a", "a..b", "a%2fb",
+        ] {
+            let error = named(text).expect_err(text).to_string();
+            assert!(error.contains("state_secret"), "{error}");
+        }
+        let error = state_secret("identity", || None).expect_err("no pod").to_string();
+        assert!(error.contains("NAMESPACE/identity"), "{error}");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Who we are to central: a client certificate of one day, got once for a join token and renewed from then on.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 use mk8s_net::link::{Link, StreamCounters};
+use mk8s_proxy::Direct;
 use mk8s_tls::{CertificateChain, Issued, ReloadingCertificate, Roots, generate_csr};
 use mk8s_tunnel::{
     agent::Central,
@@ -14,7 +15,10 @@ use mk8s_tunnel::{
 use secrecy::ExposeSecret;
 use tracing::info;
 
-use crate::config::Config;
+use crate::{
+    config::{Config, State},
+    keep::Keep,
+};
 
 /// What central can be told about us by every call.
 pub(crate) fn metadata(kubernetes_version: Option<String>) -> ClusterMetadata {
@@ -31,47 +35,38 @@ pub(crate) struct Identity {
     port: u16,
     roots: Arc<Roots>,
     certificate: Arc<ReloadingCertificate>,
-    files: Files,
-}
-
-#[derive(Clone)]
-struct Files {
-    certificate: PathBuf,
-    key: PathBuf,
+    keep: Keep,
 }
 
 impl Identity {
-    /// The identity kept in the state directory if it is still good, else a new one for the join token.
-    pub(crate) async fn obtain(config: &Config, kubernetes_version: Option<String>) -> anyhow::Result<Self> {
-        let dir = &config.state_dir;
-        std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
-            .create(dir)
-            .with_context(|| format!("can't use the state directory {} (state_dir)", dir.display()))?;
-        let files = Files {
-            certificate: dir.join("agent.crt"),
-            key: dir.join("agent.key"),
+    /// The identity that was kept if it is still good, else a new one for the join token.
+    pub(crate) async fn obtain(
+        config: &Config,
+        api_server: &Arc<Direct>,
+        kubernetes_version: Option<String>,
+    ) -> anyhow::Result<Self> {
+        let keep = match &config.state {
+            State::Directory(directory) => Keep::directory(directory)?,
+            State::Secret(secret) => Keep::Secret {
+                api_server: api_server.clone(),
+                secret: secret.clone(),
+            },
         };
         let roots = Arc::new(match &config.tls.ca_file {
             Some(file) => Roots::Files(vec![file.clone()]),
             None => Roots::System,
         });
-        let kept = files
-            .certificate
-            .exists()
-            .then(|| ReloadingCertificate::from_files(&files.certificate, &files.key));
-        let certificate = match kept.transpose().context("the kept identity can't be read")? {
-            Some(kept) if kept.not_after() > Timestamp::now() => kept,
-            _ => {
-                register(config, &roots, &files, kubernetes_version).await?;
-                ReloadingCertificate::from_files(&files.certificate, &files.key)?
-            }
+        let issued = match keep.load().await? {
+            Some(kept) if kept.chain.not_after() > Timestamp::now() => kept,
+            _ => register(config, &roots, &keep, kubernetes_version).await?,
         };
+        let certificate = ReloadingCertificate::from_issued(&issued)?;
         Ok(Self {
             host: config.central.host.clone(),
             port: config.central.port,
             roots,
             certificate,
-            files,
+            keep,
         })
     }
 
@@ -101,27 +96,27 @@ impl Identity {
             CertificateChain::from_pem(answer.certificate_chain.as_bytes())?,
             key,
         )?;
-        issued.save(&self.files.certificate, &self.files.key)?;
         self.certificate.replace(&issued)?;
         info!(until = %issued.chain.not_after(), "certificate renewed");
-        Ok(())
+        // What is kept is good for hours yet, and the next renewal is kept before it ends.
+        self.keep.save(&issued).await
     }
 }
 
 async fn register(
     config: &Config,
     roots: &Roots,
-    files: &Files,
+    keep: &Keep,
     kubernetes_version: Option<String>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Issued> {
     let token = config.central.token.as_ref().filter(|t| !t.expose_secret().is_empty()).with_context(|| {
         format!(
-            "no join token, and no identity in {}: make one with `mk8s-central agent-token create --cluster {}` and give \
+            "no join token, and no identity that is still good in {keep}: make one with `mk8s-central agent-token create --cluster {}` and give \
              it in AGENT_TOKEN or central.token",
-            config.state_dir.display(),
             config.cluster.name
         )
     })?;
+    keep.check().await?;
     let tls = mk8s_tls::client::config_tls13(roots, None, &[mk8s_tunnel::GRPC_ALPN])?;
     let central = Central {
         host: config.central.host.clone(),
@@ -144,9 +139,9 @@ async fn register(
         CertificateChain::from_pem(answer.certificate_chain.as_bytes())?,
         key,
     )?;
-    issued.save(&files.certificate, &files.key)?;
+    keep.save(&issued).await?;
     info!(cluster = %config.cluster.name, agent = answer.agent_id, until = %issued.chain.not_after(), "registered");
-    Ok(())
+    Ok(issued)
 }
 
 /// A client for the control calls on a connection of its own.

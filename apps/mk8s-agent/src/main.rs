@@ -1,7 +1,7 @@
 //! `mk8s-agent` runs in (or next to) a cluster, dials `mk8s-central` and serves the cluster's API on that connection.
 //!
-//! Read on in the order of start-up: [`config`], [`cluster`] (the API server), [`identity`] (who we are to central),
-//! [`door`] (what is served on the tunnel), [`heartbeat`].
+//! Read on in the order of start-up: [`config`], [`cluster`] (the API server), [`identity`] (who we are to central,
+//! and [`keep`], where that is kept), [`door`] (what is served on the tunnel), [`heartbeat`].
 
 mod cluster;
 mod collaborators;
@@ -10,6 +10,7 @@ mod config;
 mod door;
 mod heartbeat;
 mod identity;
+mod keep;
 mod kubectl_args;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
@@ -46,7 +47,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let counters = Arc::new(StreamCounters::default());
     let api_server = Arc::new(cluster::connect(&config.kubernetes, counters).context("kubernetes")?);
     let version = cluster::version(&api_server).await;
-    let identity = Identity::obtain(&config, version.clone()).await?;
+    let identity = Identity::obtain(&config, &api_server, version.clone()).await?;
     info!(cluster = %config.cluster.name, kubernetes = %version.as_deref().unwrap_or("unreachable"), "agent ready");
 
     let drain = Drain::new();
