@@ -105,11 +105,7 @@ impl Keep {
             }
             Self::Secret { api_server, secret } => apply(api_server, secret, "&dryRun=All", "", "")
                 .await
-                .with_context(|| {
-                    format!(
-                        "the identity couldn't be kept in {self}; the agent needs the verbs get, create and patch on it"
-                    )
-                }),
+                .with_context(|| format!("the identity couldn't be kept in {self}")),
         }
     }
 }
@@ -188,8 +184,9 @@ fn succeeded(status: StatusCode, answer: &Value) -> anyhow::Result<()> {
     if status.is_success() {
         return Ok(());
     }
-    bail!(
-        "the API server answered {status}: {}",
-        answer["message"].as_str().unwrap_or("nothing more")
-    )
+    let why = answer["message"].as_str().unwrap_or("nothing more");
+    if status == StatusCode::FORBIDDEN {
+        bail!("{why}; give the agent the verbs get, create and patch on it, as deploy/agent-rbac.yaml does");
+    }
+    bail!("the API server answered {status}: {why}")
 }

@@ -118,6 +118,7 @@ fn start(directory: &Path, name: &str, variables: &[(&str, &str)]) -> Program {
         "CENTRAL_CA_FILE",
         "CLUSTER_NAME",
         "MK8S_AGENT_STATE",
+        "MK8S_AGENT_STATE_SECRET",
     ] {
         command.env_remove(variable);
     }

@@ -9,6 +9,7 @@ use super::Ports;
 pub struct Settings {
     pub(super) central_yaml: String,
     pub(super) variables: Vec<(String, String)>,
+    pub(super) address: Option<String>,
 }
 
 impl Settings {
@@ -27,9 +28,20 @@ impl Settings {
         self
     }
 
+    /// Reachable at this address too, as [`Cluster::host_address`](crate::Cluster::host_address): for agents in pods.
+    #[must_use]
+    pub fn reachable_at(mut self, address: &str) -> Self {
+        self.address = Some(address.to_owned());
+        self
+    }
+
     pub(super) fn central_yaml(&self, ports: Ports, data_directory: &Path) -> String {
+        let (bind, name) = match &self.address {
+            None => ("127.0.0.1", String::new()),
+            Some(address) => ("0.0.0.0", format!(", \"{address}\"")),
+        };
         format!(
-            "server:\n  bind: 127.0.0.1\n  http_port: {}\n  grpc_port: {}\n  names: [localhost, 127.0.0.1]\ndata_dir: {}\n{}",
+            "server:\n  bind: {bind}\n  http_port: {}\n  grpc_port: {}\n  names: [localhost, 127.0.0.1{name}]\ndata_dir: {}\n{}",
             ports.http,
             ports.grpc,
             data_directory.display(),

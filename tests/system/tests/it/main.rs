@@ -1,5 +1,6 @@
 //! The whole system: real clusters, real programs, real kubectl.
 
+mod agent_in_a_pod;
 mod architecture;
 mod bad_input;
 mod big_list;
