@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use mk8s_model::ClusterName;
 
-use crate::central_url::CentralUrl;
+use crate::{central_url::CentralUrl, output::Format};
 
 /// One login, then kubectl to every cluster behind mk8s-central.
 #[derive(Debug, Parser)]
@@ -280,12 +280,4 @@ pub(crate) struct Output {
         default_value = "table"
     )]
     pub(crate) format: Format,
-}
-
-/// The forms of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    Table,
-    Json,
-    Yaml,
 }

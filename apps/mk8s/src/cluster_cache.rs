@@ -14,6 +14,7 @@ use crate::{
     contract::Cluster,
     error::{Failure, Result},
     home,
+    session::Access,
 };
 
 /// How long the list is good for.
@@ -38,8 +39,7 @@ pub(crate) fn recent(context: &Context<'_>, central: &CentralUrl) -> Option<Vec<
 /// Asks central, and keeps the answer.
 pub(crate) async fn fetch(context: &Context<'_>, central: &CentralUrl) -> Result<Vec<Cluster>> {
     let client = context.client(central)?;
-    let list = context
-        .access(central)
+    let list = Access::new(context, central.clone())
         .ask(&client, async |client, token| client.clusters(token).await)
         .await?;
     let cached = Cached {

@@ -15,7 +15,6 @@ use crate::{
     credentials::CredentialStore,
     error::{Failure, Result},
     home::{self, Home},
-    session::Access,
     trust::Trust,
 };
 
@@ -195,11 +194,6 @@ impl<'a> Context<'a> {
     /// A client of this central.
     pub(crate) fn client(&self, central: &CentralUrl) -> Result<CentralClient> {
         CentralClient::new(central.clone(), self.trust(central)?)
-    }
-
-    /// The session at this central, kept fresh.
-    pub(crate) fn access(&self, central: &CentralUrl) -> Access<'_> {
-        Access::new(self, central.clone())
     }
 }
 

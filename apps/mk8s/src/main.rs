@@ -24,6 +24,7 @@ mod kubeconfig;
 mod kubectl_args;
 mod lock;
 mod output;
+mod prompt;
 mod selection;
 mod session;
 mod trust;

@@ -3,18 +3,24 @@
 
 use std::io::{self, Write as _};
 
+use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::{
-    cli::Format,
-    error::{Failure, Result},
-};
+use crate::error::{Failure, Result};
 
 /// Between two columns, as kubectl does.
 const GAP: usize = 3;
 
 /// The most of a foreign text that is shown.
 const LONGEST_TEXT: usize = 600;
+
+/// The forms of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Json,
+    Yaml,
+}
 
 /// Rows under upper-case headings, columns aligned by spaces.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::{
 use secrecy::SecretString;
 use sqlx::any::AnyConnectOptions;
 
-use crate::{StoreError, error::system_reason};
+use crate::{StoreError, error::system_reason, place::Place};
 
 /// The parameters of a PostgreSQL URL that are understood. Others are refused: sqlx would ignore them, and write their
 /// values into the log.
@@ -48,18 +48,6 @@ pub enum Database {
 pub(crate) enum Engine {
     Sqlite,
     Postgres,
-}
-
-/// How errors speak of the database.
-#[derive(Clone, Debug)]
-pub(crate) enum Place {
-    File(PathBuf),
-    Server {
-        host: String,
-        port: u16,
-        user: String,
-        database: String,
-    },
 }
 
 impl Database {
@@ -108,19 +96,6 @@ impl fmt::Display for Database {
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Database({self})")
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Server {
-                host, port, database, ..
-            } => {
-                write!(f, "PostgreSQL at {host}:{port}, database {database:?}")
-            }
-        }
     }
 }
 

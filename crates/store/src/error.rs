@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use mk8s_authn::StorageError;
 
-use crate::database::Place;
+use crate::place::Place;
 
 /// Why the store couldn't do it. The texts hold no secret.
 #[derive(Debug, thiserror::Error)]

@@ -20,6 +20,7 @@ mod database;
 mod error;
 mod migrate;
 mod open;
+mod place;
 mod roles;
 mod row;
 mod sessions;
@@ -41,7 +42,8 @@ pub use roles::Role;
 pub use snapshot::{Snapshot, SnapshotUser};
 pub use users::{NewUser, User};
 
-use database::{Engine, Place};
+use database::Engine;
+use place::Place;
 
 /// The database. Cheap to clone; all clones share a pool of connections.
 #[derive(Clone, Debug)]

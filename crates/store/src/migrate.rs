@@ -7,10 +7,7 @@
 use sqlx::{Any, AnyPool, Row as _, Transaction};
 use uuid::Uuid;
 
-use crate::{
-    StoreError,
-    database::{Engine, Place},
-};
+use crate::{StoreError, database::Engine, place::Place};
 
 /// Migrations, in order; the first makes schema 1.
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001.sql")];

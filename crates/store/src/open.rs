@@ -17,9 +17,10 @@ use sqlx::{
 
 use crate::{
     Database, Store, StoreError,
-    database::{Engine, Place, check_certificates, postgres_place, sqlite_url},
+    database::{Engine, check_certificates, postgres_place, sqlite_url},
     error::system_reason,
     migrate::migrate,
+    place::Place,
 };
 
 /// How long a first connection, or one from the pool, may take.

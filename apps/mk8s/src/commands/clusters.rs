@@ -4,13 +4,13 @@ use mk8s_model::ClusterName;
 use serde::Serialize;
 
 use crate::{
-    cli::{ClustersUse, Format},
+    cli::ClustersUse,
     clock::Moment,
     cluster_cache,
     context::{Context, block_on},
     contract::Cluster,
     error::{Failure, Result},
-    output::{self, Table, duration},
+    output::{self, Format, Table, duration},
     selection::Selection,
 };
 

@@ -14,6 +14,7 @@ use crate::{
     error::{Failure, Result},
     kubeconfig::EXEC_API_VERSION,
     output,
+    session::Access,
 };
 
 /// How long a token is lent when it is due for renewal and central can't be asked for a new one.
@@ -40,7 +41,7 @@ struct ExecCredentialStatus<'a> {
 /// Prints a token that is good for a while.
 pub(crate) fn run(context: &Context<'_>, command: Credential) -> Result<()> {
     let central = command.central.map_or_else(|| context.central(), Ok)?;
-    let access = context.access(&central);
+    let access = Access::new(context, central);
     let session = match access.fresh()? {
         Some(session) => session,
         None => block_on(access.session())?,

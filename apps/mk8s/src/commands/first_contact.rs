@@ -9,10 +9,10 @@ use crate::{
     central_url::CentralUrl,
     cli::Login,
     clock::Moment,
-    commands::login::ask,
     context::Context,
     error::{Failure, Result},
     home, output,
+    prompt::ask,
     trust::{Trust, presented},
 };
 

@@ -17,6 +17,7 @@ use crate::{
     error::{Failure, Result},
     home, kubeconfig, kubectl_args,
     selection::Selection,
+    session::Access,
 };
 
 /// A kubeconfig with nothing in it: a kubectl without a cluster must not find the user's other ones.
@@ -73,7 +74,7 @@ const REMEDY: &str = "install kubectl (https://kubernetes.io/docs/tasks/tools/),
 /// A good token, and a cluster that is there and connected, before kubectl asks for either: a failure then is one line,
 /// where kubectl would try for a minute and say less.
 fn make_ready(context: &Context<'_>, selection: &Selection) -> Result<()> {
-    let access = context.access(&selection.central);
+    let access = Access::new(context, selection.central.clone());
     let is_fresh = access.fresh()?.is_some();
     let chosen = |clusters: Vec<Cluster>| {
         clusters

@@ -1,7 +1,5 @@
 //! `mk8s login`.
 
-use std::io::{self, BufRead as _, Read as _, Write as _};
-
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
@@ -17,11 +15,9 @@ use crate::{
     error::{Failure, Result},
     home,
     output::{self, plain},
+    prompt::{ask, first_line},
     session,
 };
-
-/// No password is longer; standard input may be anything.
-const LONGEST_LINE: u64 = 4096;
 
 /// Logs in and keeps the session; remembers central and its certificate authority.
 pub(crate) fn run(mut context: Context<'_>, login: Login) -> Result<()> {
@@ -145,23 +141,4 @@ fn password(context: &Context<'_>, login: &Login) -> Result<SecretString> {
         return Err(Failure::usage("the password is empty"));
     }
     Ok(password)
-}
-
-/// The first line of standard input.
-fn first_line() -> Result<String> {
-    let mut line = String::new();
-    io::stdin()
-        .lock()
-        .take(LONGEST_LINE)
-        .read_line(&mut line)
-        .map_err(|error| Failure::new(format!("can't read standard input: {}", home::reason(&error))))?;
-    line.truncate(line.trim_end_matches(['\r', '\n']).len());
-    Ok(line)
-}
-
-/// Asks on the terminal; call it only if there is one.
-pub(crate) fn ask(prompt: &str) -> Result<String> {
-    let mut terminal = io::stderr().lock();
-    let _ = write!(terminal, "{prompt}").and_then(|()| terminal.flush());
-    Ok(first_line()?.trim().to_owned())
 }

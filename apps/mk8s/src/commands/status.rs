@@ -4,13 +4,13 @@ use mk8s_model::ClusterName;
 use serde::Serialize;
 
 use crate::{
-    cli::Format,
     clock::Moment,
     context::{Context, block_on},
     contract::{Cluster, WhoAmI},
     error::Result,
-    output::{self, Table, duration, plain},
+    output::{self, Format, Table, duration, plain},
     selection::Selection,
+    session::Access,
 };
 
 /// The answer in JSON and YAML.
@@ -43,7 +43,7 @@ pub(crate) fn run(context: &Context<'_>, flag: Option<&ClusterName>, format: For
     let central = context.central()?;
     let selection = Selection::find(context, flag)?;
     let client = context.client(&central)?;
-    let access = context.access(&central);
+    let access = Access::new(context, central.clone());
     let (who, list, session) = block_on(async {
         let who = access
             .ask(&client, async |client, token| client.who_am_i(token).await)
