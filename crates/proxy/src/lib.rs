@@ -9,6 +9,8 @@
 //! 5. [`upstream`] and [`rewrite`]: to which cluster, with which credentials, in which name;
 //! 6. [`forward`]: over pooled HTTP/2, or HTTP/1.1 for upgrades; streamed both ways, replayed only where that is safe.
 //!
+//! What people ask about themselves is answered by both who decide ([`review`]).
+//!
 //! [`path`] puts them together and reads top to bottom. Doors contain no authorization; upstreams contain no policy.
 
 pub mod audit;
@@ -18,6 +20,7 @@ pub mod error;
 pub mod forward;
 pub mod lifetime;
 pub mod path;
+mod review;
 pub mod rewrite;
 pub mod sanitize;
 pub mod upgrade;

@@ -15,6 +15,7 @@ use crate::{
     error::{ForwardError, PathError},
     forward::{self, Accounted, Outbound, OutboundBody, OutboundUpgrade, Upgraded},
     lifetime::{Leash, Standing},
+    review,
     rewrite::{self, Head},
     sanitize::{self, Audience},
     upgrade::Upgrade,
@@ -173,6 +174,7 @@ impl Proxy {
             is_watch: matches!(kube, Some(KubeRequest::Resource(r)) if r.verb == Verb::Watch),
             is_interactive: matches!(kube, Some(KubeRequest::Resource(r)) if r.interactive().is_some()),
             refuses_us: refuses_us(kube, &upstream),
+            is_review: kube.is_some_and(review::is_review),
         };
         Ok(Cleared {
             permitted: permitted.map(|()| (upstream, head)),
@@ -210,6 +212,8 @@ struct Kind {
     is_interactive: bool,
     /// Whether a 401 is about us.
     refuses_us: bool,
+    /// Whether it asks what the caller may do.
+    is_review: bool,
 }
 
 /// How the answer's pieces pass.
@@ -246,6 +250,16 @@ impl Cleared {
             Ok(body) => body,
             Err(why) => return standing.refuse(&PathError::Body(why), ticket),
         };
+        if kind.is_review
+            && let Some(question) = body.whole()
+            && let Some(answer) = review::refused(&permitted.inner().1.headers, question, |asked| {
+                standing
+                    .authorizer
+                    .decide(&standing.caller, &standing.cluster, asked)
+            })
+        {
+            return relay(answer, ticket, None, false);
+        }
         let outbound = permitted.map(|(upstream, head)| Outbound {
             upstream,
             head,

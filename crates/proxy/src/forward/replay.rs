@@ -75,6 +75,16 @@ impl OutboundBody {
     }
 }
 
+impl OutboundBody {
+    /// All of it, if it is there.
+    pub(crate) fn whole(&self) -> Option<&Bytes> {
+        match self {
+            Self::Whole(whole) => Some(&whole.bytes),
+            Self::Streamed(_) => None,
+        }
+    }
+}
+
 impl Whole {
     fn again(&self) -> Body {
         match self.trailers.clone() {

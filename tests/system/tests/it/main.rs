@@ -4,6 +4,7 @@ mod agent_in_a_pod;
 mod architecture;
 mod bad_input;
 mod big_list;
+mod can_i;
 mod drain;
 mod fidelity;
 mod http;
