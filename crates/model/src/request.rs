@@ -4,10 +4,16 @@
 //! so do we; where a path could be read in two ways (`..`, an encoded slash, an empty segment) it is refused, because a
 //! decision on one reading must never let the other through.
 
+mod path;
+mod query;
+
 use std::{borrow::Cow, fmt};
 
+use self::{
+    path::{Segments, decode},
+    query::{flag, value},
+};
 use http::{Method, Uri};
-use percent_encoding::percent_decode_str;
 
 /// Go's `net/url` reads at most this many query parameters (`urlmaxqueryparams`).
 const MAX_PARAMETERS: usize = 10_000;
@@ -189,7 +195,7 @@ impl<'a> KubeRequest<'a> {
             Self::Resource(r) => {
                 r.verb == Verb::Watch
                     || r.interactive().is_some()
-                    || (r.subresource.as_deref() == Some("log") && query_flag(query, "follow"))
+                    || (r.subresource.as_deref() == Some("log") && flag(query, "follow"))
             }
         }
     }
@@ -278,7 +284,7 @@ fn resource<'a>(
     if name.is_none() {
         match verb {
             Verb::Get => {
-                verb = if query_flag(uri.query(), "watch") {
+                verb = if flag(uri.query(), "watch") {
                     Verb::Watch
                 } else {
                     Verb::List
@@ -324,112 +330,9 @@ fn lower<'a>(method: &Method) -> Cow<'a, str> {
     })
 }
 
-/// The path's segments, percent-decoded, with what was odd about them.
-struct Segments<'a> {
-    kept: Vec<Cow<'a, str>>,
-    /// The first segment that can be read twice, and how.
-    odd: Option<(usize, InvalidRequest)>,
-}
-
-impl<'a> Segments<'a> {
-    fn read(path: &'a str) -> Result<Self, InvalidRequest> {
-        let mut odd = None;
-        // `OPTIONS *`, or a CONNECT's bare authority.
-        let inner = path.strip_prefix('/').ok_or(InvalidRequest::NoPath)?;
-        let inner = inner.strip_suffix('/').unwrap_or(inner);
-        let mut kept = Vec::with_capacity(8);
-        if inner.is_empty() {
-            return Ok(Self {
-                kept,
-                odd: (path.len() > 1).then_some((0, InvalidRequest::EmptySegment)),
-            });
-        }
-        for raw in inner.split('/') {
-            let segment = decode(raw)?;
-            if segment == "." || segment == ".." {
-                return Err(InvalidRequest::DotSegment);
-            }
-            // `a%2F..%2Fb` in a workload's own path would still climb if somebody behind it decodes.
-            if segment.contains(['/', '\\']) {
-                if segment.split(['/', '\\']).any(|s| s == "..") {
-                    return Err(InvalidRequest::DotSegment);
-                }
-                odd.get_or_insert((kept.len(), InvalidRequest::EncodedSlash));
-            }
-            if segment.is_empty() {
-                odd.get_or_insert((kept.len(), InvalidRequest::EmptySegment));
-            }
-            kept.push(segment);
-        }
-        Ok(Self { kept, odd })
-    }
-
-    fn refuse_odd_before(&self, workload_path: usize) -> Result<(), InvalidRequest> {
-        match self.odd {
-            Some((at, why)) if at < workload_path => Err(why),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn decode(raw: &str) -> Result<Cow<'_, str>, InvalidRequest> {
-    if raw.bytes().any(|b| b.is_ascii_control()) {
-        return Err(InvalidRequest::ControlCharacter);
-    }
-    if !raw.contains('%') {
-        return Ok(Cow::Borrowed(raw));
-    }
-    if has_broken_encoding(raw) {
-        return Err(InvalidRequest::BadEncoding);
-    }
-    let decoded = percent_decode_str(raw)
-        .decode_utf8()
-        .map_err(|_| InvalidRequest::BadEncoding)?;
-    if decoded.chars().any(char::is_control) {
-        return Err(InvalidRequest::ControlCharacter);
-    }
-    Ok(decoded)
-}
-
-/// A boolean query parameter as Kubernetes reads it (`Convert_Slice_string_To_bool`): the first value counts, and only
-/// absence, `0` and `false` in any case are false.
-fn query_flag(query: Option<&str>, key: &str) -> bool {
-    query_value(query, key).is_some_and(|value| !(value == b"0" || value.eq_ignore_ascii_case(b"false")))
-}
-
-/// The first value of a query key, decoded as Go's `url.ParseQuery` does: `+` is a space, a pair with a `;` or broken
-/// percent-encoding is dropped, and what isn't UTF-8 is kept all the same.
-fn query_value(query: Option<&str>, key: &str) -> Option<Vec<u8>> {
-    query
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.contains(';'))
-        .find_map(|pair| {
-            let (k, v) = pair.split_once('=').unwrap_or((pair, ""));
-            let (k, v) = (form_decode(k)?, form_decode(v)?);
-            (k == key.as_bytes()).then_some(v)
-        })
-}
-
-fn form_decode(text: &str) -> Option<Vec<u8>> {
-    if has_broken_encoding(text) {
-        return None;
-    }
-    Some(percent_decode_str(&text.replace('+', " ")).collect())
-}
-
-fn has_broken_encoding(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let is_hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
-    bytes
-        .iter()
-        .enumerate()
-        .any(|(at, b)| *b == b'%' && !bytes.get(at + 1..at + 3).is_some_and(is_hex))
-}
-
 /// The name in `fieldSelector=metadata.name=NAME`, for the audit row.
 fn selected_name(query: Option<&str>) -> Option<String> {
-    let selector = String::from_utf8(query_value(query, "fieldSelector")?).ok()?;
+    let selector = String::from_utf8(value(query, "fieldSelector")?).ok()?;
     selector.split(',').find_map(|term| {
         let value = term.strip_prefix("metadata.name=")?;
         let value = value.strip_prefix('=').unwrap_or(value);
