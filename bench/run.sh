@@ -10,7 +10,7 @@ cd "$root"
 
 need_rust
 need_packages haproxy util-linux
-say "building mk8s-central, mk8s-agent and the benchmark (as for a release: ten minutes the first time)"
+say "building mk8s-central, mk8s-agent and the benchmark (as for a release: a quarter of an hour the first time)"
 cargo build --quiet --release --package mk8s-central --package mk8s-agent --package mk8s-bench
 programs=${CARGO_TARGET_DIR:-target}/release
 
