@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
-use mk8s_proxy::sanitize::{self, Audience};
+use mk8s_proxy::sanitize::{self, Audience, Impersonation};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut sent = HeaderMap::new();
@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     let chose = sent.keys().any(|name| name.as_str().starts_with("impersonate-"));
     for audience in [Audience::ApiServer, Audience::Workload] {
         let mut headers = sent.clone();
-        assert_eq!(sanitize::request(&mut headers, audience).is_err(), chose);
+        assert_eq!(sanitize::request(&mut headers, audience, Impersonation::Refused).is_err(), chose);
         if chose {
             continue;
         }

@@ -1,16 +1,14 @@
 //! `agent.yaml`, its environment variables and flags: read once, here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
+use mk8s_connect::in_cluster::{self, SERVICE_ACCOUNT};
 use mk8s_model::ClusterName;
 use mk8s_telemetry::LogFormat;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-
-/// Where a pod finds its service account.
-pub(crate) const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Dials mk8s-central from within a cluster and serves the cluster's API on that connection.
 #[derive(Debug, Parser)]
@@ -272,8 +270,7 @@ fn state_secret(text: &str, own_namespace: impl Fn() -> Option<String>) -> anyho
 
 /// The namespace of the pod we are in.
 fn own_namespace() -> Option<String> {
-    let text = std::fs::read_to_string(PathBuf::from(SERVICE_ACCOUNT).join("namespace")).ok()?;
-    Some(text.trim().to_owned())
+    in_cluster::namespace(Path::new(SERVICE_ACCOUNT))
 }
 
 /// `${NAME}` stands for an environment variable, so that the token need not stand in the file.

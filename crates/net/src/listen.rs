@@ -22,6 +22,14 @@ pub struct ListenError {
     source: io::Error,
 }
 
+impl ListenError {
+    /// Whether the machine has no addresses of that kind at all: IPv6 may be off.
+    pub fn is_absent(&self) -> bool {
+        self.source.kind() == io::ErrorKind::AddrNotAvailable
+            || self.source.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+    }
+}
+
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => "; another program has this port: stop it or choose another port",

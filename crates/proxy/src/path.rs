@@ -17,7 +17,7 @@ use crate::{
     lifetime::{Leash, Standing},
     review,
     rewrite::{self, Head},
-    sanitize::{self, Audience},
+    sanitize::{self, Audience, Impersonation},
     upgrade::Upgrade,
     upstream::{Clusters, Upstream},
 };
@@ -28,6 +28,7 @@ pub struct Proxy {
     authorizer: Arc<dyn Authorizer>,
     clusters: Arc<dyn Clusters>,
     audit: Arc<dyn AuditLog>,
+    impersonation: Impersonation,
 }
 
 /// A request as a door hands it over: the caller known, the path the API server's own.
@@ -56,7 +57,16 @@ impl Proxy {
             authorizer,
             clusters,
             audit,
+            impersonation: Impersonation::Refused,
         }
+    }
+
+    /// The same path for callers who are whoever our credentials say ([`crate::upstream::Naming::AsSelf`]): they may ask
+    /// to act as somebody else, as they could without us, and the API server's RBAC decides.
+    #[must_use]
+    pub fn relaying_impersonation(mut self) -> Self {
+        self.impersonation = Impersonation::Relayed;
+        self
     }
 
     /// Takes a request all the way. The answer to an upgrade that was agreed on has status 101; its bytes are spliced
@@ -96,7 +106,7 @@ impl Proxy {
         // What is asked for, and may it be?
         let classified = KubeRequest::classify(&method, &uri);
         let kube = classified.as_ref().ok();
-        let sanitized = sanitize::request(&mut headers, audience(kube));
+        let sanitized = sanitize::request(&mut headers, audience(kube), self.impersonation);
         let permitted = match &classified {
             Err(why) => Err(PathError::Invalid(*why)),
             Ok(kube) => {

@@ -7,6 +7,7 @@ use mk8s_model::{AuditId, Identity};
 
 use crate::{
     error::ForwardError,
+    sanitize::is_impersonation,
     upstream::{Naming, Upstream},
 };
 
@@ -73,8 +74,12 @@ pub fn head(
 }
 
 fn impersonate(headers: &mut HeaderMap, identity: &Identity) -> Result<(), ForwardError> {
+    // None of the client's own can be there, unless a door relays them; beside ours they would add to the name.
+    let left_over: Vec<HeaderName> = headers.keys().filter(|n| is_impersonation(n)).cloned().collect();
+    for name in left_over {
+        headers.remove(name);
+    }
     headers.insert(IMPERSONATE_USER.clone(), value(identity.user())?);
-    headers.remove(&IMPERSONATE_GROUP);
     for group in identity.groups() {
         headers.append(IMPERSONATE_GROUP.clone(), value(group)?);
     }

@@ -22,22 +22,36 @@ pub enum Audience {
     Workload,
 }
 
+/// What becomes of a client's wish to act as somebody else (`Impersonate-*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Impersonation {
+    /// It is refused: we say ourselves who the client is, in those very headers.
+    #[default]
+    Refused,
+    /// It is passed on: the client is whoever our credentials say, and the API server's own RBAC says whom they may act as.
+    Relayed,
+}
+
 /// Reduces a request's headers to those that may pass.
 ///
 /// # Errors
-/// [`ImpersonationAttempt`] if the client sent any `Impersonate-*`: dropping it silently would run the request as
-/// somebody else than the client believes.
-pub fn request(headers: &mut HeaderMap, audience: Audience) -> Result<(), ImpersonationAttempt> {
-    if let Some(name) = headers
-        .keys()
-        .find(|name| name.as_str().starts_with("impersonate-"))
+/// [`ImpersonationAttempt`] if the client sent any `Impersonate-*` that isn't to be relayed: dropping it silently would run
+/// the request as somebody else than the client believes.
+pub fn request(
+    headers: &mut HeaderMap,
+    audience: Audience,
+    impersonation: Impersonation,
+) -> Result<(), ImpersonationAttempt> {
+    let relays = impersonation == Impersonation::Relayed;
+    if let Some(name) = headers.keys().find(|name| is_impersonation(name))
+        && (!relays || names_impersonation(headers))
     {
         return Err(ImpersonationAttempt(name.clone()));
     }
     remove_connection_named(headers);
     let unwanted: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| !may_pass(name, audience))
+        .filter(|name| !(may_pass(name, audience) || relays && is_impersonation(name)))
         .cloned()
         .collect();
     for name in unwanted {
@@ -107,16 +121,24 @@ fn remove_connection_named(headers: &mut HeaderMap) {
     if !headers.contains_key(header::CONNECTION) {
         return;
     }
-    let named: Vec<HeaderName> = headers
+    let named: Vec<HeaderName> = connection_named(headers).collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+fn connection_named(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    headers
         .get_all(header::CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
+}
+
+/// Whether the hop would lose a name that the client asked to act in.
+fn names_impersonation(headers: &HeaderMap) -> bool {
+    connection_named(headers).any(|name| is_impersonation(&name))
 }
 
 fn may_pass(name: &HeaderName, audience: Audience) -> bool {
@@ -150,6 +172,10 @@ fn may_pass(name: &HeaderName, audience: Audience) -> bool {
         }
         Audience::Workload => !names_identity(name) && !is_hop_by_hop(name),
     }
+}
+
+pub(crate) fn is_impersonation(name: &HeaderName) -> bool {
+    name.as_str().starts_with("impersonate-")
 }
 
 fn names_identity(name: &str) -> bool {
@@ -192,7 +218,7 @@ mod tests {
 
     fn left(pairs: &[(&'static str, &'static str)], audience: Audience) -> Vec<String> {
         let mut headers = headers(pairs);
-        request(&mut headers, audience).expect("no impersonation");
+        request(&mut headers, audience, Impersonation::Refused).expect("no impersonation");
         let mut names: Vec<String> = headers.keys().map(ToString::to_string).collect();
         names.sort();
         names
@@ -207,8 +233,34 @@ mod tests {
             "impersonate-extra-scopes",
         ] {
             let mut headers = headers(&[(name, "x")]);
-            assert!(request(&mut headers, Audience::ApiServer).is_err(), "{name}");
-            assert!(request(&mut headers, Audience::Workload).is_err(), "{name}");
+            for audience in [Audience::ApiServer, Audience::Workload] {
+                assert!(
+                    request(&mut headers, audience, Impersonation::Refused).is_err(),
+                    "{name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_wish_to_act_as_somebody_passes_only_where_the_api_server_decides_on_it() {
+        let sent = [
+            ("impersonate-user", "jane"),
+            ("impersonate-group", "dev"),
+            ("impersonate-uid", "7"),
+            ("impersonate-extra-scopes", "view"),
+            ("x-remote-user", "admin"),
+        ];
+        for audience in [Audience::ApiServer, Audience::Workload] {
+            let mut relayed = headers(&sent);
+            request(&mut relayed, audience, Impersonation::Relayed).expect("relayed");
+            assert_eq!(relayed, headers(&sent[..4]));
+            // Dropped by the hop, the request would run as somebody else than the client believes.
+            relayed.insert(
+                header::CONNECTION,
+                HeaderValue::from_static("close, Impersonate-User"),
+            );
+            assert!(request(&mut relayed, audience, Impersonation::Relayed).is_err());
         }
     }
 
@@ -264,7 +316,7 @@ mod tests {
             for audience in [Audience::ApiServer, Audience::Workload] {
                 let mut headers = headers(&[]);
                 headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offered.parse().expect("value"));
-                request(&mut headers, audience).expect("no impersonation");
+                request(&mut headers, audience, Impersonation::Refused).expect("no impersonation");
                 let left: Vec<_> = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().collect();
                 assert_eq!(left, kept, "{offered}");
             }

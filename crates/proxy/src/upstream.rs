@@ -81,6 +81,8 @@ pub struct Direct {
     base_path: String,
     host: String,
     port: u16,
+    /// What its certificate must say, where that isn't the host.
+    server_name: Option<String>,
     http2: TlsConnectorFor,
     http1: TlsConnectorFor,
     credentials: Credentials,
@@ -151,6 +153,7 @@ impl Direct {
             authority,
             host,
             port,
+            server_name: None,
             http2: TlsConnectorFor(http2),
             http1: TlsConnectorFor(http1),
             credentials,
@@ -158,6 +161,13 @@ impl Direct {
             links: LinkSet::new(counters),
             dialling: Mutex::new(None),
         })
+    }
+
+    /// The same server, whose certificate says another name than its URL (`tls-server-name` in a kubeconfig).
+    #[must_use]
+    pub fn certified_as(mut self, name: String) -> Self {
+        self.server_name = Some(name);
+        self
     }
 
     /// Who we are towards it.
@@ -270,7 +280,8 @@ impl Direct {
         let connect = async {
             let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
             tune(&stream)?;
-            let name = ServerName::try_from(self.host.clone())?;
+            let name = self.server_name.as_ref().unwrap_or(&self.host);
+            let name = ServerName::try_from(name.clone())?;
             Ok::<_, BoxError>(TlsConnector::from(tls.0.clone()).connect(name, stream).await?)
         };
         match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {

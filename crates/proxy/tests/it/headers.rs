@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use mk8s_net::Body;
-use mk8s_proxy::sanitize::{self, Audience};
+use mk8s_proxy::sanitize::{self, Audience, Impersonation};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::support::{
@@ -334,7 +334,7 @@ proptest! {
             }
         }
         let chose = headers.keys().any(|name| name.as_str().starts_with("impersonate-"));
-        let outcome = sanitize::request(&mut headers, audience);
+        let outcome = sanitize::request(&mut headers, audience, Impersonation::Refused);
         prop_assert_eq!(outcome.is_err(), chose, "an attempt is refused, and nothing else is");
         if outcome.is_ok() {
             for (name, value) in &headers {

@@ -1,0 +1,35 @@
+//! `mca-proxy` is the sidecar of a pod: the containers beside it use the Kubernetes API at 127.0.0.1:6443 with a
+//! placeholder token, and it keeps the real one.
+//!
+//! Read on in the order of start-up: [`cli`] (what it is told), [`serve`] (the wiring), [`service_account`] (what the
+//! containers see in place of their own), [`certificate`], [`door`] (who is let in), [`collaborators`] (what the one
+//! path asks for), [`ready`] (the probe), [`dev`] (without a pod).
+
+mod certificate;
+mod cli;
+mod collaborators;
+mod dev;
+mod door;
+mod ready;
+mod serve;
+mod service_account;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let ran = match Arguments::parse().command {
+        Command::Run(run) => serve::run(&run),
+        Command::Ready(ready) => ready::ask(&ready.state_dir, ready.timeout()),
+    };
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

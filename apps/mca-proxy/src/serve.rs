@@ -1,0 +1,144 @@
+//! `mca-proxy run`: everything is wired here, in the order in which it starts.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use mk8s_connect::in_cluster;
+use mk8s_model::ClusterName;
+use mk8s_net::{
+    drain::Drain,
+    link::StreamCounters,
+    listen::{self, ListenError},
+    serve,
+    workers::Workers,
+};
+use mk8s_proxy::{Proxy, Upstream, upstream::Naming};
+use mk8s_tls::{ReloadingCertificate, server::ClientAuth};
+use tracing::{debug, info, warn};
+
+use crate::{
+    certificate,
+    cli::Run,
+    collaborators::{ApiServerDecides, Home, LogOnly},
+    dev,
+    door::Door,
+    ready::Answering,
+    service_account::ServiceAccount,
+};
+
+/// What the cluster that the pod runs in is called here.
+const HOME: &str = "local";
+
+/// Serves until a signal.
+pub(crate) fn run(run: &Run) -> anyhow::Result<()> {
+    mk8s_telemetry::init_logging(run.log_format, &run.log)?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(serve(run))
+}
+
+async fn serve(run: &Run) -> anyhow::Result<()> {
+    // The ports first: nothing is written if somebody else has them.
+    let listeners = bind(&run.listen)?;
+    let target = if run.dev {
+        dev::target(run)?
+    } else {
+        in_cluster::target(&run.service_account_dir, |name| std::env::var(name).ok())?
+    };
+    let server = target.server.clone();
+    let namespace = target.namespace.clone().unwrap_or_else(|| "default".to_owned());
+    let api_server = target.direct(Naming::AsSelf, Arc::new(StreamCounters::default()))?;
+
+    let now = Timestamp::now();
+    let account = ServiceAccount::keep(&run.state_dir(), now)?;
+    let names = certificate::names(&run.cluster_domain, &run.name);
+    let certificate =
+        ReloadingCertificate::from_issued(&certificate::issue(&account.authority, &names, now)?)?;
+    account.share(&run.shared_dir(), &namespace)?;
+    if run.dev {
+        dev::write_kubeconfig(run, &account, &namespace)?;
+    }
+
+    let home: ClusterName = HOME.parse()?;
+    let clusters = Home {
+        name: home.clone(),
+        upstream: Upstream::Direct(Arc::new(api_server)),
+    };
+    let proxy = Proxy::new(
+        Arc::new(ApiServerDecides::new()),
+        Arc::new(clusters),
+        Arc::new(LogOnly),
+    )
+    .relaying_impersonation();
+    let tls = mk8s_tls::server::config(certificate.clone(), &ClientAuth::None, serve::ALPN)?;
+    let door = Door::new(tls, proxy, account.placeholder.clone(), home)?;
+
+    let workers = Arc::new(Workers::start("path", run.threads()).context("can't start the worker threads")?);
+    let drain = Drain::new();
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| {
+            let (door, watch) = (door.clone(), drain.watch());
+            let serve = move |stream, peer: SocketAddr| door.clone().serve(stream, peer.ip(), watch.clone());
+            tokio::spawn(listen::accept(listener, workers.clone(), drain.watch(), serve))
+        })
+        .collect();
+    let renewing = tokio::spawn(certificate::keep_valid(certificate, account.authority, names));
+    let answering = tokio::spawn(Answering::begin(&run.state_dir())?.answer(drain.watch()));
+    info!(listen = ?run.listen, %server, namespace, "ready");
+    if run.dev {
+        info!(
+            "try: kubectl --kubeconfig {} get pods",
+            run.dev_kubeconfig().display()
+        );
+    }
+
+    stop_signal().await?;
+    info!("stopping: no new requests; running ones have {:?}", run.drain());
+    answering.abort();
+    renewing.abort();
+    // The closures hold watches too: the accept loops must be over before everything can have let go.
+    let accepting = async {
+        for task in accepting {
+            let _ = task.await;
+        }
+    };
+    let (all_ended, ()) = tokio::join!(drain.finish(run.drain()), accepting);
+    if !all_ended {
+        warn!("requests that still ran were cut");
+    }
+    Ok(())
+}
+
+/// All addresses, but for those of a family that the machine doesn't have, as long as one is left.
+fn bind(addresses: &[SocketAddr]) -> Result<Vec<std::net::TcpListener>, ListenError> {
+    let mut bound = Vec::new();
+    let mut absent = None;
+    for address in addresses {
+        match listen::bind(*address) {
+            Ok(listener) => bound.push(listener),
+            Err(error) if error.is_absent() => {
+                debug!(%error, "not listening there");
+                absent = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match absent {
+        Some(error) if bound.is_empty() => Err(error),
+        _ => Ok(bound),
+    }
+}
+
+async fn stop_signal() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
