@@ -51,6 +51,7 @@ mod yaml;
 
 pub use describe::Permission;
 pub use error::{PolicyError, Problem};
+pub use pattern::Pattern;
 pub use policy::Policy;
 pub use spec::{ClusterRule, PolicySpec, RoleSpec, UserSpec};
 

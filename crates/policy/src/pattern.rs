@@ -2,21 +2,25 @@
 
 /// A pattern, taken apart once so that matching takes time linear in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Pattern {
+pub enum Pattern {
     /// `*`
     Any,
     /// No `*` in it.
     Exact(Box<str>),
     /// `head*…*middle*…*tail`.
     Parts {
+        /// What the text begins with.
         head: Box<str>,
+        /// What follows somewhere, in this order.
         middle: Box<[Box<str>]>,
+        /// What the text ends with.
         tail: Box<str>,
     },
 }
 
 impl Pattern {
-    pub(crate) fn new(text: &str) -> Self {
+    /// Takes a pattern apart. Every text is one.
+    pub fn new(text: &str) -> Self {
         let Some((head, rest)) = text.split_once('*') else {
             return Self::Exact(text.into());
         };
@@ -36,7 +40,8 @@ impl Pattern {
         }
     }
 
-    pub(crate) fn matches(&self, text: &str) -> bool {
+    /// Whether it is a pattern for that text, from beginning to end.
+    pub fn matches(&self, text: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Exact(exact) => **exact == *text,
