@@ -11,6 +11,7 @@ mod choose;
 mod error;
 mod labelled;
 mod object;
+mod read;
 mod table;
 
 pub use choose::{Asked, Choice, Requested};
