@@ -84,6 +84,22 @@ pub(crate) struct Run {
     /// Where to keep the authority and the placeholder token across restarts; for this program alone
     #[arg(long, env = "MCA_STATE_DIR", value_name = "DIR", default_value = STATE)]
     state_dir: PathBuf,
+    /// Clusters and routes: *.yaml and *.json files, reloaded as they change
+    #[arg(
+        long,
+        env = "MCA_CONFIG_DIR",
+        value_name = "DIR",
+        default_value = "/etc/mca-proxy/config"
+    )]
+    pub(crate) config_dir: PathBuf,
+    /// The clusters' credentials: a directory for each Secret
+    #[arg(
+        long,
+        env = "MCA_CREDENTIALS_DIR",
+        value_name = "DIR",
+        default_value = "/etc/mca-proxy/credentials"
+    )]
+    pub(crate) credentials_dir: PathBuf,
     /// Threads that carry traffic [default: one per core, two at most]
     #[arg(long, env = "MCA_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: Option<u16>,

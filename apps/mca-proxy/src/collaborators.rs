@@ -1,25 +1,9 @@
-//! What the one path asks for, in a sidecar: the cluster, nobody's leave, log lines for events.
+//! What the one path asks for, in a sidecar: nobody's leave, log lines for events. The clusters are in [`crate::routes`].
 
 use mk8s_model::{AuditClose, AuditOpen, ClusterName, Decision, Grant, KubeRequest};
-use mk8s_proxy::{AuditLog, AuditUnavailable, Authorizer, Caller, Clusters, Unroutable, Upstream};
+use mk8s_proxy::{AuditLog, AuditUnavailable, Authorizer, Caller};
 use tokio::sync::watch;
 use tracing::debug;
-
-/// The cluster we run in.
-pub(crate) struct Home {
-    pub(crate) name: ClusterName,
-    pub(crate) upstream: Upstream,
-}
-
-impl Clusters for Home {
-    fn upstream(&self, cluster: &ClusterName) -> Result<Upstream, Unroutable> {
-        if *cluster == self.name {
-            Ok(self.upstream.clone())
-        } else {
-            Err(Unroutable::Unknown(cluster.clone()))
-        }
-    }
-}
 
 /// The containers of this pod may ask for anything: the API server's RBAC decides on the pod's service account.
 pub(crate) struct ApiServerDecides(Grant);

@@ -4,13 +4,17 @@ use std::{convert::Infallible, net::IpAddr, pin::Pin, sync::Arc};
 
 use http::{HeaderMap, Request, Response, header};
 use hyper::body::Incoming;
-use mk8s_model::{AuthMethod, ClusterName, Identity};
+use mk8s_model::{AuthMethod, Identity};
 use mk8s_net::{Body, drain::Watch, serve, status::Status};
 use mk8s_proxy::{Caller, Inbound, Proxy, Upgrade};
 use mk8s_tls::ServerConfig;
 use tokio::net::TcpStream;
 
-use crate::service_account::Placeholder;
+use crate::{
+    route::{self, Way},
+    routes::Routes,
+    service_account::Placeholder,
+};
 
 /// The door. Cheap to clone.
 #[derive(Clone)]
@@ -22,7 +26,7 @@ struct Pod {
     placeholder: Placeholder,
     /// What the path calls the pod's containers. Nobody is told: the API server knows them by the real token.
     identity: Identity,
-    home: ClusterName,
+    routes: Arc<Routes>,
 }
 
 impl Door {
@@ -30,14 +34,14 @@ impl Door {
         tls: Arc<ServerConfig>,
         proxy: Proxy,
         placeholder: Placeholder,
-        home: ClusterName,
+        routes: Arc<Routes>,
     ) -> anyhow::Result<Self> {
         Ok(Self(Arc::new(Pod {
             tls,
             proxy,
             placeholder,
             identity: Identity::new("pod", [""; 0], AuthMethod::Pod)?,
-            home,
+            routes,
         })))
     }
 
@@ -58,6 +62,18 @@ impl Pod {
             return why.into_response();
         }
         let upgrade = Upgrade::from_http1(&mut request);
+        let mut request = Body::from_request(request);
+        let way = match route::choose(&self.routes, &mut request).await {
+            Ok(way) => way,
+            Err(why) => return why.into_response(),
+        };
+        let cluster = match way {
+            Way::One(cluster) => cluster,
+            Way::Several(clusters) => match clusters.into_iter().next() {
+                Some(first) => first,
+                None => self.routes.home().clone(),
+            },
+        };
         let inbound = Inbound {
             caller: Caller {
                 identity: self.identity.clone(),
@@ -66,8 +82,8 @@ impl Pod {
                 source,
                 until: None,
             },
-            cluster: self.home.clone(),
-            request: Body::from_request(request),
+            cluster,
+            request,
             upgrade,
             audit_id: None,
         };

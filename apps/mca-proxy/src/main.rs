@@ -2,8 +2,8 @@
 //! placeholder token, and it keeps the real one.
 //!
 //! Read on in the order of start-up: [`cli`] (what it is told), [`serve`] (the wiring), [`service_account`] (what the
-//! containers see in place of their own), [`certificate`], [`door`] (who is let in), [`collaborators`] (what the one
-//! path asks for), [`ready`] (the probe), [`dev`] (without a pod).
+//! containers see in place of their own), [`certificate`], [`door`] (who is let in), [`route`] (to which cluster),
+//! [`routes`] and [`targets`] (those there are), [`collaborators`] (what the one path asks for), [`ready`] (the probe), [`dev`] (without a pod).
 
 mod certificate;
 mod cli;
@@ -11,8 +11,11 @@ mod collaborators;
 mod dev;
 mod door;
 mod ready;
+mod route;
+mod routes;
 mod serve;
 mod service_account;
+mod targets;
 
 use std::process::ExitCode;
 

@@ -20,10 +20,11 @@ use tracing::{debug, info, warn};
 use crate::{
     certificate,
     cli::Run,
-    collaborators::{ApiServerDecides, Home, LogOnly},
+    collaborators::{ApiServerDecides, LogOnly},
     dev,
     door::Door,
     ready::Answering,
+    routes::{Places, Routes},
     service_account::ServiceAccount,
 };
 
@@ -62,18 +63,22 @@ async fn serve(run: &Run) -> anyhow::Result<()> {
     }
 
     let home: ClusterName = HOME.parse()?;
-    let clusters = Home {
-        name: home.clone(),
-        upstream: Upstream::Direct(Arc::new(api_server)),
+    let places = Places {
+        config: run.config_dir.clone(),
+        credentials: run.credentials_dir.clone(),
+        state: run.state_dir(),
     };
+    let own = run.listen.iter().map(SocketAddr::to_string).collect();
+    let routes = Routes::open(places, home, Upstream::Direct(Arc::new(api_server)), own)
+        .context("clusters and routes")?;
     let proxy = Proxy::new(
         Arc::new(ApiServerDecides::new()),
-        Arc::new(clusters),
+        routes.clone(),
         Arc::new(LogOnly),
     )
     .relaying_impersonation();
     let tls = mk8s_tls::server::config(certificate.clone(), &ClientAuth::None, serve::ALPN)?;
-    let door = Door::new(tls, proxy, account.placeholder.clone(), home)?;
+    let door = Door::new(tls, proxy, account.placeholder.clone(), routes.clone())?;
 
     let workers = Arc::new(Workers::start("path", run.threads()).context("can't start the worker threads")?);
     let drain = Drain::new();
@@ -86,6 +91,7 @@ async fn serve(run: &Run) -> anyhow::Result<()> {
         })
         .collect();
     let renewing = tokio::spawn(certificate::keep_valid(certificate, account.authority, names));
+    let following = tokio::spawn(routes.follow());
     let answering = tokio::spawn(Answering::begin(&run.state_dir())?.answer(drain.watch()));
     info!(listen = ?run.listen, %server, namespace, "ready");
     if run.dev {
@@ -99,6 +105,7 @@ async fn serve(run: &Run) -> anyhow::Result<()> {
     info!("stopping: no new requests; running ones have {:?}", run.drain());
     answering.abort();
     renewing.abort();
+    following.abort();
     // The closures hold watches too: the accept loops must be over before everything can have let go.
     let accepting = async {
         for task in accepting {

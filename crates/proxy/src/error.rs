@@ -54,7 +54,7 @@ pub enum ForwardError {
     #[error("can't put the request together: {0}")]
     Request(#[from] http::Error),
     /// The API server does not know us: our token or certificate for it is no good.
-    #[error("its API server does not accept the gateway's own credentials")]
+    #[error("its API server does not accept our own credentials: they have expired, or were revoked")]
     Credentials,
     /// An upgrade was answered with success, but not with 101.
     #[error("the upgrade was answered with {0} instead of 101 Switching Protocols")]
@@ -95,7 +95,7 @@ impl PathError {
             }
             // client-go asks ten times, as often as this says: long enough for an agent that comes back, short enough for
             // a person who waits.
-            Self::Unroutable(why @ Unroutable::Disconnected { .. }) => {
+            Self::Unroutable(why @ (Unroutable::Disconnected { .. } | Unroutable::Unusable { .. })) => {
                 return Status::unavailable(why.to_string(), 1);
             }
             Self::Body(why) => return Status::bad_request(format!("the request's body broke off: {why}")),

@@ -57,6 +57,14 @@ pub enum Unroutable {
         /// When its agent was last heard of (RFC 3339).
         last_seen: Option<String>,
     },
+    /// It is known, but what is known of it can't be used.
+    #[error("cluster {cluster} can't be used: {why}")]
+    Unusable {
+        /// Which cluster.
+        cluster: ClusterName,
+        /// What is wrong, and what to do.
+        why: String,
+    },
 }
 
 fn since(last_seen: Option<&String>) -> String {
