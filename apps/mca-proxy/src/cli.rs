@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -10,10 +11,13 @@ use clap::{Args, Parser, Subcommand};
 use mk8s_connect::in_cluster::SERVICE_ACCOUNT;
 use mk8s_telemetry::LogFormat;
 
+use crate::limit::Limit;
+
 /// Where the containers' service account is written, as the sidecar sees it.
 const SHARED: &str = "/var/run/secrets/kubernetes.io/mca-serviceaccount";
 /// Where the sidecar keeps what must outlive it.
 const STATE: &str = "/var/lib/mca-proxy";
+const TWICE: NonZeroU32 = NonZeroU32::new(2).expect("two isn't zero");
 /// Development happens beneath this directory.
 const DEV_ROOT: &str = "tmp";
 
@@ -100,6 +104,15 @@ pub(crate) struct Run {
         default_value = "/etc/mca-proxy/credentials"
     )]
     pub(crate) credentials_dir: PathBuf,
+    /// Serve /metrics on this port of every address of the pod [default: not at all]
+    #[arg(long, env = "MCA_METRICS_PORT", value_name = "PORT")]
+    pub(crate) metrics_port: Option<u16>,
+    /// Requests a second that the whole pod may make [default: any number]
+    #[arg(long, env = "MCA_QPS", value_name = "N")]
+    qps: Option<NonZeroU32>,
+    /// Requests that it may make at once [default: twice MCA_QPS]
+    #[arg(long, env = "MCA_BURST", value_name = "N", requires = "qps")]
+    burst: Option<NonZeroU32>,
     /// Threads that carry traffic [default: one per core, two at most]
     #[arg(long, env = "MCA_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: Option<u16>,
@@ -159,6 +172,12 @@ impl Run {
             || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2)),
             usize::from,
         )
+    }
+
+    /// The rate limit.
+    pub(crate) fn limit(&self) -> Option<Limit> {
+        let qps = self.qps?;
+        Some(Limit::new(qps, self.burst.unwrap_or(qps.saturating_mul(TWICE))))
     }
 
     pub(crate) fn drain(&self) -> Duration {

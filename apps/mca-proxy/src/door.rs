@@ -4,45 +4,29 @@ use std::{convert::Infallible, net::IpAddr, pin::Pin, sync::Arc};
 
 use http::{HeaderMap, Request, Response, header};
 use hyper::body::Incoming;
-use mk8s_model::{AuthMethod, Identity};
 use mk8s_net::{Body, drain::Watch, serve, status::Status};
-use mk8s_proxy::{Caller, Inbound, Proxy, Upgrade};
+use mk8s_proxy::Upgrade;
 use mk8s_tls::ServerConfig;
 use tokio::net::TcpStream;
 
-use crate::{
-    route::{self, Way},
-    routes::Routes,
-    service_account::Placeholder,
-};
+use crate::{inside::Inside, limit::Limit, metrics::Metrics, service_account::Placeholder};
 
 /// The door. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Door(Arc<Pod>);
+pub(crate) struct Door(Arc<Entrance>);
 
-struct Pod {
-    tls: Arc<ServerConfig>,
-    proxy: Proxy,
-    placeholder: Placeholder,
-    /// What the path calls the pod's containers. Nobody is told: the API server knows them by the real token.
-    identity: Identity,
-    routes: Arc<Routes>,
+/// What the door is made of.
+pub(crate) struct Entrance {
+    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) placeholder: Placeholder,
+    pub(crate) limit: Option<Limit>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) inside: Inside,
 }
 
 impl Door {
-    pub(crate) fn new(
-        tls: Arc<ServerConfig>,
-        proxy: Proxy,
-        placeholder: Placeholder,
-        routes: Arc<Routes>,
-    ) -> anyhow::Result<Self> {
-        Ok(Self(Arc::new(Pod {
-            tls,
-            proxy,
-            placeholder,
-            identity: Identity::new("pod", [""; 0], AuthMethod::Pod)?,
-            routes,
-        })))
+    pub(crate) fn new(entrance: Entrance) -> Self {
+        Self(Arc::new(entrance))
     }
 
     /// Serves one connection.
@@ -50,44 +34,32 @@ impl Door {
         let Some(stream) = serve::tls(self.0.tls.clone(), stream).await else {
             return;
         };
+        let _open = self.0.metrics.connected();
         let protocol = serve::negotiated(&stream);
-        let service = Connection { pod: self.0, peer };
+        let service = Connection {
+            entrance: self.0,
+            peer,
+        };
         serve::connection(stream, protocol, service, drain).await;
     }
 }
 
-impl Pod {
+impl Entrance {
     async fn handle(&self, mut request: Request<Incoming>, source: IpAddr) -> Response<Body> {
         if let Err(why) = self.admit(request.headers()) {
+            self.metrics.unauthorized.inc();
+            return why.into_response();
+        }
+        if let Some(limit) = &self.limit
+            && let Err(why) = limit.admit()
+        {
+            self.metrics.limited.inc();
             return why.into_response();
         }
         let upgrade = Upgrade::from_http1(&mut request);
-        let mut request = Body::from_request(request);
-        let way = match route::choose(&self.routes, &mut request).await {
-            Ok(way) => way,
-            Err(why) => return why.into_response(),
-        };
-        let cluster = match way {
-            Way::One(cluster) => cluster,
-            Way::Several(clusters) => match clusters.into_iter().next() {
-                Some(first) => first,
-                None => self.routes.home().clone(),
-            },
-        };
-        let inbound = Inbound {
-            caller: Caller {
-                identity: self.identity.clone(),
-                subject: None,
-                session: None,
-                source,
-                until: None,
-            },
-            cluster,
-            request,
-            upgrade,
-            audit_id: None,
-        };
-        self.proxy.handle(inbound).await
+        self.inside
+            .answer(Body::from_request(request), upgrade, source)
+            .await
     }
 
     fn admit(&self, headers: &HeaderMap) -> Result<(), Status> {
@@ -120,7 +92,7 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 
 /// One connection's service.
 struct Connection {
-    pod: Arc<Pod>,
+    entrance: Arc<Entrance>,
     peer: IpAddr,
 }
 
@@ -130,7 +102,7 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (pod, peer) = (self.pod.clone(), self.peer);
-        Box::pin(async move { Ok(pod.handle(request, peer).await) })
+        let (entrance, peer) = (self.entrance.clone(), self.peer);
+        Box::pin(async move { Ok(entrance.handle(request, peer).await) })
     }
 }

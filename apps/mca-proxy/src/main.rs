@@ -2,14 +2,18 @@
 //! placeholder token, and it keeps the real one.
 //!
 //! Read on in the order of start-up: [`cli`] (what it is told), [`serve`] (the wiring), [`service_account`] (what the
-//! containers see in place of their own), [`certificate`], [`door`] (who is let in), [`route`] (to which cluster),
-//! [`routes`] and [`targets`] (those there are), [`collaborators`] (what the one path asks for), [`ready`] (the probe), [`dev`] (without a pod).
+//! containers see in place of their own), [`certificate`], [`ready`] (the probe), [`dev`] (without a pod). A request meets
+//! [`door`] (who is let in, and how often: [`limit`]), [`inside`] (what happens then), [`route`] (to which cluster, of those
+//! in [`routes`] and [`targets`]), [`metrics`], and [`collaborators`] (what the one path asks for).
 
 mod certificate;
 mod cli;
 mod collaborators;
 mod dev;
 mod door;
+mod inside;
+mod limit;
+mod metrics;
 mod ready;
 mod route;
 mod routes;

@@ -18,8 +18,18 @@ static CLUSTER_HEADER: HeaderName = HeaderName::from_static(Requested::HEADER);
 pub(crate) enum Way {
     /// To one cluster.
     One(ClusterName),
-    /// To several, if it can be asked of several at once, and else to the first.
-    Several(Vec<ClusterName>),
+    /// To the first, or to all of these if it can be asked of several at once.
+    Several(ClusterName, Vec<ClusterName>),
+}
+
+impl Way {
+    /// What metrics call it.
+    pub(crate) fn label(&self) -> &str {
+        match self {
+            Self::One(cluster) => cluster.as_str(),
+            Self::Several(..) => "several",
+        }
+    }
 }
 
 /// Finds the way, and takes off the request what was said to us alone.
@@ -61,7 +71,11 @@ fn ask(
     Ok(match set.table.choose(&asked, labelled) {
         Choice::Home => Some(home()),
         Choice::Clusters([one]) => Some(Way::One(one.clone())),
-        Choice::Clusters(several) => Some(Way::Several(several.to_vec())),
+        Choice::Clusters(several) => Some(
+            several
+                .first()
+                .map_or_else(home, |first| Way::Several(first.clone(), several.to_vec())),
+        ),
         Choice::Labels => None,
         Choice::Unknown => {
             let known: Vec<&str> = set.table.known_names().map(ClusterName::as_str).collect();

@@ -4,7 +4,10 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -13,6 +16,7 @@ use arc_swap::ArcSwap;
 use mk8s_model::ClusterName;
 use mk8s_proxy::{Clusters, Unroutable, Upstream};
 use mk8s_routing::{RoutingError, Source, Table};
+use prometheus_client::metrics::gauge::Gauge;
 use tracing::{error, info, warn};
 
 use crate::{service_account, targets::Targets};
@@ -43,6 +47,8 @@ pub(crate) struct Routes {
     /// Addresses at which we listen: no route may lead there.
     own: Vec<String>,
     current: ArcSwap<Set>,
+    /// Whether what was there at the start was good.
+    began_current: AtomicBool,
 }
 
 /// A set that is in force as a whole.
@@ -67,6 +73,7 @@ impl Routes {
         own: Vec<String>,
     ) -> anyhow::Result<Arc<Self>> {
         let routes = Self {
+            began_current: AtomicBool::new(true),
             current: ArcSwap::from_pointee(Set::home_alone(&home)),
             places,
             home,
@@ -103,8 +110,9 @@ impl Routes {
         &self.home
     }
 
-    /// Takes over changes for as long as the sidecar runs.
-    pub(crate) async fn follow(self: Arc<Self>) {
+    /// Takes over changes for as long as the sidecar runs. `is_current` says whether the newest set is in force.
+    pub(crate) async fn follow(self: Arc<Self>, is_current: Gauge<i64, AtomicI64>) {
+        is_current.set(i64::from(self.began_current.load(Ordering::Relaxed)));
         let mut seen = self.signature();
         loop {
             tokio::time::sleep(LOOK).await;
@@ -117,8 +125,12 @@ impl Routes {
                 Ok(sources) if self.signature() == now => {
                     seen = now;
                     match self.take(sources) {
-                        Ok(()) => self.keep(),
+                        Ok(()) => {
+                            is_current.set(1);
+                            self.keep();
+                        }
                         Err(wrong) => {
+                            is_current.set(0);
                             error!(error = %wrong, "these clusters and routes are wrong; going on with the last good ones");
                         }
                     }

@@ -15,6 +15,7 @@ use mk8s_net::{
 };
 use mk8s_proxy::{Proxy, Upstream, upstream::Naming};
 use mk8s_tls::{ReloadingCertificate, server::ClientAuth};
+use tokio::net::TcpListener;
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -22,7 +23,9 @@ use crate::{
     cli::Run,
     collaborators::{ApiServerDecides, LogOnly},
     dev,
-    door::Door,
+    door::{Door, Entrance},
+    inside::Inside,
+    metrics::{self, Metrics},
     ready::Answering,
     routes::{Places, Routes},
     service_account::ServiceAccount,
@@ -78,7 +81,18 @@ async fn serve(run: &Run) -> anyhow::Result<()> {
     )
     .relaying_impersonation();
     let tls = mk8s_tls::server::config(certificate.clone(), &ClientAuth::None, serve::ALPN)?;
-    let door = Door::new(tls, proxy, account.placeholder.clone(), routes.clone())?;
+    let metrics = Metrics::new();
+    let door = Door::new(Entrance {
+        tls,
+        placeholder: account.placeholder.clone(),
+        limit: run.limit(),
+        metrics: metrics.clone(),
+        inside: Inside::new(proxy, routes.clone(), metrics.clone())?,
+    });
+    let metrics_listener = match run.metrics_port {
+        Some(port) => Some(TcpListener::from_std(listen::bind(metrics::address(port))?)?),
+        None => None,
+    };
 
     let workers = Arc::new(Workers::start("path", run.threads()).context("can't start the worker threads")?);
     let drain = Drain::new();
@@ -91,7 +105,8 @@ async fn serve(run: &Run) -> anyhow::Result<()> {
         })
         .collect();
     let renewing = tokio::spawn(certificate::keep_valid(certificate, account.authority, names));
-    let following = tokio::spawn(routes.follow());
+    let following = tokio::spawn(routes.follow(metrics.routes_current.clone()));
+    let measuring = metrics_listener.map(|listener| tokio::spawn(metrics.serve(listener, drain.watch())));
     let answering = tokio::spawn(Answering::begin(&run.state_dir())?.answer(drain.watch()));
     info!(listen = ?run.listen, %server, namespace, "ready");
     if run.dev {
@@ -106,6 +121,9 @@ async fn serve(run: &Run) -> anyhow::Result<()> {
     answering.abort();
     renewing.abort();
     following.abort();
+    if let Some(measuring) = measuring {
+        measuring.abort();
+    }
     // The closures hold watches too: the accept loops must be over before everything can have let go.
     let accepting = async {
         for task in accepting {

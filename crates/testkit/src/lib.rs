@@ -3,6 +3,7 @@
 //! * [`cluster`]: Kubernetes clusters made by `tools/devcluster`; one with a node is shared by a whole test run, and each test
 //!   gets a [`Namespace`] of its own in it.
 //! * [`gateway`]: `mk8s-central`, `mk8s-agent` and a logged-in `mk8s`, as processes, behind a cluster.
+//! * [`sidecar`]: `mca-proxy` as a process, with the files that it has in a pod.
 //! * [`kubectl`]: the real client, with a kubeconfig; [`terminal`]: the same on a terminal that can be resized.
 //! * [`raw`]: HTTP/1.1 byte by byte over TLS, and [`http2`]: HTTP/2 frame by frame, for what a well-behaved peer would never
 //!   send; [`pki`]: certificates for both sides.
@@ -21,6 +22,7 @@ pub mod pki;
 pub mod postgres;
 pub mod program;
 pub mod raw;
+pub mod sidecar;
 pub mod terminal;
 pub mod wait;
 pub mod workspace;
@@ -31,4 +33,5 @@ pub use gateway::{Gateway, User};
 pub use kubectl::Kubectl;
 pub use pki::Pki;
 pub use program::Program;
+pub use sidecar::Sidecar;
 pub use wait::{eventually, soon, within};

@@ -159,17 +159,23 @@ impl Cluster {
     /// If there is no such service account, or the file can't be written.
     #[track_caller]
     pub fn service_account_kubeconfig(&self, namespace: &str, name: &str, file: &Path) {
-        let token = self
-            .kubectl()
-            .in_namespace(namespace)
-            .run(["create", "token", name, "--duration", "1h"])
-            .ok();
         let config = kubeconfig(
             self.server(),
             &self.state.files.ca,
-            &serde_json::json!({ "token": token.text() }),
+            &serde_json::json!({ "token": self.service_account_token(namespace, name) }),
         );
         fs::write(file, config).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+
+    /// A token of a service account, good for an hour.
+    ///
+    /// # Panics
+    /// If there is no such service account.
+    #[track_caller]
+    pub fn service_account_token(&self, namespace: &str, name: &str) -> String {
+        let kubectl = self.kubectl().in_namespace(namespace);
+        let token = kubectl.run(["create", "token", name, "--duration", "1h"]).ok();
+        token.text().to_owned()
     }
 
     /// A namespace for one test.

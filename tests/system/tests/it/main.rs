@@ -11,5 +11,6 @@ mod http;
 mod identity;
 mod kubectl_table;
 mod many_watches;
+mod sidecar;
 mod slow_reader;
 mod two_clusters;

@@ -1,0 +1,51 @@
+//! The sidecar on a real API server, as a process beside the tests: everything but what needs a pod.
+
+mod identity;
+mod lifecycle;
+mod routes;
+mod traffic;
+
+use mk8s_testkit::{Cluster, Namespace, Sidecar};
+
+/// A sidecar of a service account that may do this in a namespace of its own.
+fn sidecar_with(rules: &str) -> (Namespace, Sidecar) {
+    let (namespace, sidecar) = prepared_with(rules);
+    let mut sidecar = sidecar;
+    sidecar.start_again();
+    (namespace, sidecar)
+}
+
+/// The same, not running yet.
+fn prepared_with(rules: &str) -> (Namespace, Sidecar) {
+    let cluster = Cluster::shared();
+    let namespace = cluster.namespace();
+    account(&namespace, rules);
+    let sidecar = Sidecar::prepare(cluster, namespace.name(), "app");
+    (namespace, sidecar)
+}
+
+/// The service account `app`, which may do this.
+fn account(namespace: &Namespace, rules: &str) {
+    namespace.apply(&format!(
+        "
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: app}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: app}}
+rules: {rules}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: app}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: app}}
+subjects: [{{kind: ServiceAccount, name: app, namespace: {name}}}]
+",
+        name = namespace.name()
+    ));
+}
+
+/// Everything about the objects of a namespace.
+const ALL: &str = "[{apiGroups: ['*'], resources: ['*'], verbs: ['*']}]";
