@@ -18,4 +18,4 @@ pub use audit::{AuditClose, AuditEvent, AuditId, AuditOpen, Outcome};
 pub use cluster::{ClusterName, InvalidClusterName};
 pub use decision::{Decision, Denial, Grant};
 pub use identity::{AuthMethod, Identity, InvalidIdentity, MAX_NAME_BYTES};
-pub use request::{Interactive, InvalidRequest, KubeRequest, ResourceRequest, Verb};
+pub use request::{Interactive, InvalidRequest, KubeRequest, ResourceRequest, Verb, query};

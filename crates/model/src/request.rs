@@ -5,7 +5,7 @@
 //! decision on one reading must never let the other through.
 
 mod path;
-mod query;
+pub mod query;
 
 use std::{borrow::Cow, fmt};
 

@@ -4,13 +4,13 @@ use percent_encoding::percent_decode_str;
 
 /// A boolean query parameter as Kubernetes reads it (`Convert_Slice_string_To_bool`): the first value counts, and only
 /// absence, `0` and `false` in any case are false.
-pub(super) fn flag(query: Option<&str>, key: &str) -> bool {
+pub fn flag(query: Option<&str>, key: &str) -> bool {
     value(query, key).is_some_and(|value| !(value == b"0" || value.eq_ignore_ascii_case(b"false")))
 }
 
 /// The first value of a query key, decoded as Go's `url.ParseQuery` does: `+` is a space, a pair with a `;` or broken
 /// percent-encoding is dropped, and what isn't UTF-8 is kept all the same.
-pub(super) fn value(query: Option<&str>, key: &str) -> Option<Vec<u8>> {
+pub fn value(query: Option<&str>, key: &str) -> Option<Vec<u8>> {
     query
         .unwrap_or_default()
         .split('&')
