@@ -79,6 +79,21 @@ impl Status {
         Self::new(StatusCode::NOT_FOUND, "NotFound", message)
     }
 
+    /// 406: we can't answer in any form that the client takes.
+    pub fn not_acceptable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
+    }
+
+    /// 409: the object has changed meanwhile; clients get it anew.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "Conflict", message)
+    }
+
+    /// 410: the resource version or `continue` is of no use any more; client-go lists anew.
+    pub fn expired(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, "Expired", message)
+    }
+
     /// 413: larger than we take.
     pub fn too_large(message: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)

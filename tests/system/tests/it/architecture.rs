@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mk8s-proxy", &["mk8s-model", "mk8s-net", "mk8s-tls"]),
     ("mk8s-audit", &["mk8s-model", "mk8s-proxy"]),
     ("mk8s-connect", &["mk8s-net", "mk8s-proxy", "mk8s-tls"]),
+    ("mk8s-fleet", &["mk8s-model", "mk8s-net"]),
     ("mk8s-store", &["mk8s-authn", "mk8s-model"]),
 ];
 /// Crates whose users must stay without an async runtime and HTTP.
