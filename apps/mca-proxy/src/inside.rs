@@ -1,9 +1,14 @@
 //! What happens to a request of the pod's containers once the door let it in: to which cluster, counted, and on to the one
 //! path.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Instant,
+};
 
 use http::{Request, Response};
+use mk8s_fleet::{Ask, Asked};
 use mk8s_model::{AuthMethod, ClusterName, Identity, InvalidIdentity, KubeRequest};
 use mk8s_net::Body;
 use mk8s_proxy::{Caller, Inbound, Proxy, Upgrade};
@@ -12,15 +17,23 @@ use crate::{
     metrics::Metrics,
     route::{self, Way},
     routes::Routes,
+    several,
 };
 
 /// Everything behind the door.
 pub(crate) struct Inside {
-    proxy: Proxy,
+    asker: Asker,
     routes: Arc<Routes>,
     metrics: Arc<Metrics>,
+}
+
+/// Asks clusters by the one path. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Asker {
+    proxy: Proxy,
     /// What the path calls the pod's containers. Nobody is told: the API server knows them by the real token.
     identity: Identity,
+    source: IpAddr,
 }
 
 impl Inside {
@@ -29,11 +42,15 @@ impl Inside {
         routes: Arc<Routes>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, InvalidIdentity> {
-        Ok(Self {
+        let asker = Asker {
             proxy,
+            identity: Identity::new("pod", [""; 0], AuthMethod::Pod)?,
+            source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        };
+        Ok(Self {
+            asker,
             routes,
             metrics,
-            identity: Identity::new("pod", [""; 0], AuthMethod::Pod)?,
         })
     }
 
@@ -58,30 +75,37 @@ impl Inside {
         let kube = KubeRequest::classify(request.method(), request.uri()).ok();
         let series = self.metrics.series(request.method(), kube.as_ref(), way.label());
         drop(kube);
-        let cluster = match way {
-            Way::One(cluster) => cluster,
-            Way::Several(first, _) => first,
+        let asker = Asker {
+            source,
+            ..self.asker.clone()
         };
-        let response = self.ask(cluster, request, upgrade, source).await;
+        let response = match way {
+            Way::One(cluster) => asker.ask_one(cluster, request, upgrade).await,
+            // Boxed, because it is large and rare: each request's future has room for all that it may become.
+            Way::Several(clusters) => {
+                Box::pin(several::answer(Arc::new(asker), clusters, request, upgrade)).await
+            }
+        };
         self.metrics
             .answered(&series, response.status(), started.elapsed());
         response
     }
+}
 
-    /// Asks one cluster, by the one path.
-    async fn ask(
+impl Asker {
+    /// Asks one cluster.
+    pub(crate) async fn ask_one(
         &self,
         cluster: ClusterName,
         request: Request<Body>,
         upgrade: Option<Upgrade>,
-        source: IpAddr,
     ) -> Response<Body> {
         let inbound = Inbound {
             caller: Caller {
                 identity: self.identity.clone(),
                 subject: None,
                 session: None,
-                source,
+                source: self.source,
                 until: None,
             },
             cluster,
@@ -90,5 +114,11 @@ impl Inside {
             audit_id: None,
         };
         self.proxy.handle(inbound).await
+    }
+}
+
+impl Ask for Asker {
+    fn ask<'a>(&'a self, cluster: &'a ClusterName, request: Request<Body>) -> Asked<'a> {
+        Box::pin(self.ask_one(cluster.clone(), request, None))
     }
 }

@@ -4,7 +4,7 @@
 //! Read on in the order of start-up: [`cli`] (what it is told), [`serve`] (the wiring), [`service_account`] (what the
 //! containers see in place of their own), [`certificate`], [`ready`] (the probe), [`dev`] (without a pod). A request meets
 //! [`door`] (who is let in, and how often: [`limit`]), [`inside`] (what happens then), [`route`] (to which cluster, of those
-//! in [`routes`] and [`targets`]), [`metrics`], and [`collaborators`] (what the one path asks for).
+//! in [`routes`] and [`targets`], or to [`several`]), [`metrics`], and [`collaborators`] (what the one path asks for).
 
 mod certificate;
 mod cli;
@@ -19,7 +19,9 @@ mod route;
 mod routes;
 mod serve;
 mod service_account;
+mod several;
 mod targets;
+mod whole;
 
 use std::process::ExitCode;
 

@@ -1,15 +1,14 @@
 //! Which cluster a request is for: what the client names itself, and what the routes say.
 
 use http::{HeaderName, Request, header, uri::PathAndQuery};
-use http_body_util::{BodyExt as _, Limited};
 use mk8s_model::{ClusterName, KubeRequest, Verb};
 use mk8s_net::{Body, status::Status};
 use mk8s_routing::{Asked, Choice, Labelled, Requested};
 
-use crate::routes::{Routes, Set};
-
-/// The longest body that is read to find its labels: what the API server takes.
-const MAX_BODY: usize = 3 * 1024 * 1024;
+use crate::{
+    routes::{Routes, Set},
+    whole,
+};
 
 static CLUSTER_HEADER: HeaderName = HeaderName::from_static(Requested::HEADER);
 
@@ -18,8 +17,8 @@ static CLUSTER_HEADER: HeaderName = HeaderName::from_static(Requested::HEADER);
 pub(crate) enum Way {
     /// To one cluster.
     One(ClusterName),
-    /// To the first, or to all of these if it can be asked of several at once.
-    Several(ClusterName, Vec<ClusterName>),
+    /// To all of these if it can be asked of several at once, and else to one of them.
+    Several(Vec<ClusterName>),
 }
 
 impl Way {
@@ -27,7 +26,7 @@ impl Way {
     pub(crate) fn label(&self) -> &str {
         match self {
             Self::One(cluster) => cluster.as_str(),
-            Self::Several(..) => "several",
+            Self::Several(_) => "several",
         }
     }
 }
@@ -71,11 +70,7 @@ fn ask(
     Ok(match set.table.choose(&asked, labelled) {
         Choice::Home => Some(home()),
         Choice::Clusters([one]) => Some(Way::One(one.clone())),
-        Choice::Clusters(several) => Some(
-            several
-                .first()
-                .map_or_else(home, |first| Way::Several(first.clone(), several.to_vec())),
-        ),
+        Choice::Clusters(several) => Some(Way::Several(several.to_vec())),
         Choice::Labels => None,
         Choice::Unknown => {
             let known: Vec<&str> = set.table.known_names().map(ClusterName::as_str).collect();
@@ -133,22 +128,7 @@ async fn labels(request: &mut Request<Body>) -> Result<Labelled, Status> {
     match verb {
         Verb::List | Verb::Watch | Verb::DeleteCollection => Ok(Labelled::by_selector(request.uri().query())),
         Verb::Create | Verb::Update | Verb::Patch => {
-            let body = std::mem::replace(request.body_mut(), Body::empty());
-            let body = match Limited::new(body, MAX_BODY).collect().await {
-                Ok(body) => body.to_bytes(),
-                Err(why) if why.is::<http_body_util::LengthLimitError>() => {
-                    let why = format!(
-                        "the body is longer than {} MiB, and routes look at its labels",
-                        MAX_BODY / 1024 / 1024
-                    );
-                    return Err(Status::too_large(why));
-                }
-                Err(why) => {
-                    return Err(Status::bad_request(format!(
-                        "the request's body broke off: {why}"
-                    )));
-                }
-            };
+            let body = whole::take(request).await?;
             let content_type = request
                 .headers()
                 .get(header::CONTENT_TYPE)

@@ -383,3 +383,126 @@ fn admin_certificate(cluster: &Cluster) -> (String, String) {
         read("client-key-data", "client-key"),
     )
 }
+
+#[test]
+fn a_list_and_a_watch_span_clusters_and_objects_find_their_way_back() {
+    let mut two = Two::prepare();
+    // The same namespace's name in both: the test's own in the first, made for it in the second.
+    let name = two.here.name().to_owned();
+    let second = Cluster::second().kubectl();
+    second.run(["create", "namespace", &name]).ok();
+    second
+        .in_namespace(&name)
+        .run([
+            "create",
+            "rolebinding",
+            "app",
+            "--clusterrole=cluster-admin",
+            &format!("--serviceaccount={}:app", two.there.name()),
+        ])
+        .ok();
+    two.route("both", &json!({"match": [{"resources": ["configmaps"], "namespaces": [name]}], "clusters": ["local", "west"]}));
+    two.start();
+    let (here, there) = (
+        two.here.kubectl(),
+        Cluster::second().kubectl().in_namespace(&name),
+    );
+    for (kubectl, object) in [(&here, "one"), (&here, "both"), (&there, "two"), (&there, "both")] {
+        kubectl
+            .run(["create", "configmap", object, "--from-literal", "a=b"])
+            .ok();
+    }
+    let kubectl = two.sidecar.kubectl();
+    let listed = |extra: &[&str]| {
+        let arguments = [&["get", "configmaps", "-o", "json"], extra].concat();
+        let list = kubectl.run(arguments).ok().json();
+        let mut names: Vec<_> = list["items"]
+            .as_array()
+            .expect("items")
+            .iter()
+            .map(|item| {
+                let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+                (
+                    text(&item["metadata"]["annotations"]["mca.k8s.io/cluster"]),
+                    text(&item["metadata"]["name"]),
+                )
+            })
+            .filter(|(_, name)| name != "kube-root-ca.crt")
+            .collect();
+        names.sort();
+        names
+    };
+    let pairs = |pairs: &[(&str, &str)]| {
+        pairs
+            .iter()
+            .map(|(c, n)| ((*c).to_owned(), (*n).to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let all = pairs(&[
+        ("local", "both"),
+        ("local", "one"),
+        ("west", "both"),
+        ("west", "two"),
+    ]);
+    assert_eq!(listed(&[]), all);
+    assert_eq!(listed(&["--chunk-size=1"]), all, "page by page");
+    let table = kubectl.run(["get", "configmaps"]).ok();
+    let head = table.text().lines().next().unwrap_or_default().to_owned();
+    assert!(head.starts_with("NAME") && head.contains("CLUSTER"), "{head}");
+
+    let mut command = kubectl.command([
+        "get",
+        "configmaps",
+        "--watch",
+        "-o",
+        "jsonpath={.metadata.annotations.mca\\.k8s\\.io/cluster}/{.metadata.name} {.data.a}{\"\\n\"}",
+    ]);
+    let watch = mk8s_testkit::Program::start(
+        "kubectl --watch",
+        command.env("A", "b"),
+        &two.sidecar.path("watch"),
+    );
+    let sees = |line: &str| {
+        wait::within(Duration::from_secs(20), line, || {
+            two.sidecar.read("watch").contains(line).then_some(())
+        });
+    };
+    sees("west/two b");
+    // What is written back goes where it came from.
+    let object = kubectl.run(["get", "configmaps", "-o", "json"]).ok().json();
+    let mut item = object["items"]
+        .as_array()
+        .and_then(|items| {
+            items.iter().find(|item| {
+                item["metadata"]["name"] == "both"
+                    && item["metadata"]["annotations"]["mca.k8s.io/cluster"] == "west"
+            })
+        })
+        .expect("west's own")
+        .clone();
+    item["data"]["a"] = "changed".into();
+    kubectl
+        .run_with(["replace", "--filename", "-"], item.to_string().as_bytes())
+        .ok();
+    sees("west/both changed");
+    let of = |kubectl: &mk8s_testkit::Kubectl| {
+        kubectl
+            .run(["get", "configmap", "both", "-o", "jsonpath={.data.a}"])
+            .ok()
+            .text()
+            .to_owned()
+    };
+    assert_eq!((of(&here), of(&there)), ("b".to_owned(), "changed".to_owned()));
+    let marked = there.run(["get", "configmap", "both", "-o", "json"]).ok().json();
+    assert!(
+        marked["metadata"]["annotations"]
+            .get("mca.k8s.io/cluster")
+            .is_none(),
+        "{marked}"
+    );
+    drop(watch);
+    Cluster::second()
+        .kubectl()
+        .run(["delete", "namespace", &name, "--wait=false"])
+        .ok();
+}
