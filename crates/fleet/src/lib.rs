@@ -25,6 +25,9 @@
 //! isn't of exactly these clusters is answered with 410 `Expired`, on which informers list anew; so is a `continue`.
 //! Neither is a number: who compares resource versions as numbers can't be served by several clusters.
 //!
+//! Nor is a cluster part of an object's name: a client that keys objects by namespace and name alone, as informers do, takes
+//! those of two clusters for one. It has to key them by the mark as well, or ask for names that differ.
+//!
 //! # Pages
 //! With a `limit`, one cluster comes after the other, in the order given. On the first page all are asked at once, so
 //! that its resource version is everybody's, as a reflector needs it, and so that a list of a few objects takes one round
@@ -48,6 +51,7 @@ mod list;
 pub mod mark;
 mod metadata;
 mod page;
+mod protobuf;
 mod splitter;
 mod table;
 mod template;

@@ -3,7 +3,8 @@
 //! A client that writes back what it got from several clusters sends the mark along, and maybe a resource version of
 //! several clusters. Neither is for a cluster to see: [`unmark`] says which cluster is meant and gives the body as that
 //! cluster's own, [`remove`] does the same where the cluster is known already, and [`own_resource_version`] is for what
-//! stands in a query.
+//! stands in a query. Bodies are JSON or Kubernetes' protobuf, in which client-go's typed clients write; anything else, a JSON
+//! patch or YAML, has no mark and stays as it is.
 
 use std::borrow::Cow;
 
@@ -13,6 +14,7 @@ use mk8s_net::status::Status;
 use crate::{
     json::{Malformed, Members, Object},
     metadata::{Edit, Mark},
+    protobuf,
     version::{PREFIX, Versions},
 };
 
@@ -54,11 +56,15 @@ impl MarkError {
     }
 }
 
-/// The cluster that an object (JSON) is marked with; `None` if it has no mark, or is no object, as a JSON patch.
+/// The cluster that an object is marked with; `None` if it has no mark, or is no object.
 ///
 /// # Errors
 /// [`MarkError`] if it can't be read, or the mark is no name.
 pub fn cluster(body: &[u8]) -> Result<Option<ClusterName>, MarkError> {
+    let parse = |name: &str| name.parse().map(Some).map_err(|_| MarkError::NoCluster);
+    if let Some(body) = protobuf::Body::parse(body)? {
+        return body.mark()?.map_or(Ok(None), |name| parse(&name));
+    }
     let Some(object) = object(body)? else {
         return Ok(None);
     };
@@ -68,13 +74,12 @@ pub fn cluster(body: &[u8]) -> Result<Option<ClusterName>, MarkError> {
     let Some(annotations) = metadata.object("annotations")? else {
         return Ok(None);
     };
-    match annotations.string(ANNOTATION)? {
-        None => Ok(None),
-        Some(name) => name.parse().map(Some).map_err(|_| MarkError::NoCluster),
-    }
+    annotations
+        .string(ANNOTATION)?
+        .map_or(Ok(None), |name| parse(&name))
 }
 
-/// The cluster that an object (JSON) is marked with, and the object as that cluster's own; `None` if it has no mark.
+/// The cluster that an object is marked with, and the object as that cluster's own; `None` if it has no mark.
 ///
 /// # Errors
 /// As [`cluster`] and [`remove`].
@@ -87,7 +92,7 @@ pub fn unmark(body: &[u8]) -> Result<Option<Unmarked>, MarkError> {
         .transpose()
 }
 
-/// A body (JSON) as that cluster's own: the mark taken out, and the resource version, in the metadata or in the
+/// A body as that cluster's own: the mark taken out, and the resource version, in the metadata or in the
 /// preconditions of a delete, turned back. What has neither stays as it is, byte for byte.
 ///
 /// # Errors
@@ -95,6 +100,14 @@ pub fn unmark(body: &[u8]) -> Result<Option<Unmarked>, MarkError> {
 pub fn remove<'a>(body: &'a [u8], cluster: &ClusterName) -> Result<Cow<'a, [u8]>, MarkError> {
     if !mentions_us(body) {
         return Ok(Cow::Borrowed(body));
+    }
+    if let Some(body) = protobuf::Body::parse(body)? {
+        let version = body.resource_version()?;
+        let version = version
+            .as_deref()
+            .map(|version| own_resource_version(version, cluster))
+            .transpose()?;
+        return Ok(Cow::Owned(body.edited(&taking(version.as_deref()))?));
     }
     let Some(object) = object(body)? else {
         return Ok(Cow::Borrowed(body));
@@ -116,17 +129,14 @@ pub fn remove<'a>(body: &'a [u8], cluster: &ClusterName) -> Result<Cow<'a, [u8]>
             .as_deref()
             .map(|version| own_resource_version(version, cluster))
             .transpose()?;
-        let edit = Edit {
-            mark: Mark::Take,
-            resource_version: version.as_deref(),
-        };
+        let edit = taking(version.as_deref());
         edit.metadata(&part, members.name(name))?;
     }
     members.end();
     Ok(Cow::Owned(out))
 }
 
-/// An object (JSON) with the mark: for the answer to a request that went to one cluster alone.
+/// An object with the mark: for the answer to a request that went to one cluster alone.
 ///
 /// # Errors
 /// [`MarkError::Unreadable`] if it is no object.
@@ -135,6 +145,9 @@ pub fn put(object: &[u8], cluster: &ClusterName) -> Result<Vec<u8>, MarkError> {
         mark: Mark::Put(cluster),
         resource_version: None,
     };
+    if let Some(body) = protobuf::Body::parse(object)? {
+        return body.edited(&edit);
+    }
     let mut out = Vec::with_capacity(object.len() + ANNOTATION.len() + cluster.as_str().len() + 48);
     edit.object(std::str::from_utf8(object).map_err(Malformed::from)?, &mut out)?;
     Ok(out)
@@ -152,6 +165,13 @@ pub fn own_resource_version<'a>(version: &'a str, cluster: &ClusterName) -> Resu
     match versions.of(cluster) {
         Some(own) => Ok(Cow::Owned(own.to_owned())),
         None => Err(MarkError::Foreign(cluster.clone())),
+    }
+}
+
+fn taking(resource_version: Option<&str>) -> Edit<'_> {
+    Edit {
+        mark: Mark::Take,
+        resource_version,
     }
 }
 
