@@ -91,7 +91,8 @@ async fn who_am_i(client: Client) -> anyhow::Result<Value> {
 async fn get_repeatedly(client: Client, duration: Duration) -> anyhow::Result<Value> {
     let maps: Api<ConfigMap> = Api::default_namespaced(client);
     let end = Instant::now() + duration;
-    let mut ticks = time::interval(Duration::from_millis(100));
+    let pause = Duration::from_millis(100);
+    let mut ticks = time::interval_at(Instant::now() + pause, pause);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut requests, mut failures) = (0, 0);
     let mut last_error = None;

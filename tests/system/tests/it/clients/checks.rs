@@ -158,7 +158,7 @@ pub(crate) fn get_repeatedly(pods: &Pods, client: Client) {
     let answer = outcome.answer();
     assert_eq!(answer["failures"], 0, "{answer}");
     let requests = answer["requests"].as_u64().expect("a number");
-    assert!((5..=40).contains(&requests), "{requests}");
+    assert!(requests > 1, "{answer}");
 }
 
 /// What the client finds where a pod has its token.
