@@ -73,10 +73,10 @@ build_node() {
 	local node version
 	node=$(of_the_system node nodejs)
 	version=$("$node" --version)
-	command -v npm >/dev/null || die "npm is missing: apt-get install npm"
 	put "$sources/node/client.mjs" "$out/node/client.mjs"
 	start_script node "$node"' "$here/client.mjs"'
 	if fresh "$out/node/stamp" "$node" "$version" < <(cat "$sources/node/package.json" "$sources/node/package-lock.json"); then return; fi
+	command -v npm >/dev/null || die "npm is missing: apt-get install npm"
 	say "installing Node's client"
 	rm -rf "$out/node/node_modules" "$out/node/stamp"
 	cp "$sources/node/package.json" "$sources/node/package-lock.json" "$out/node/"

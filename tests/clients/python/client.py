@@ -96,10 +96,11 @@ def watch(arguments):
         return handle
 
     def failed(error):
+        # The API server forgets old versions: the informer lists anew.
+        if getattr(error, "status", None) == 410:
+            return
         with lock:
-            # The API server forgets old versions: the informer lists anew.
-            if getattr(error, "status", None) != 410:
-                count["errors"] += 1
+            count["errors"] += 1
             count["last_error"] = str(error)
 
     informer = SharedInformer(client.CoreV1Api().list_namespaced_config_map, namespace=namespace())

@@ -37,10 +37,9 @@ pub(crate) async fn run(client: Client, duration: Duration) -> anyhow::Result<Va
                     seen("deleted", &map);
                 }
                 Some(Ok(Event::Init | Event::InitDone)) => {}
+                Some(Err(error)) if is_expired(&error) => {}
                 Some(Err(error)) => {
-                    if !is_expired(&error) {
-                        errors += 1;
-                    }
+                    errors += 1;
                     last_error = Some(error.to_string());
                 }
                 None => anyhow::bail!("the watcher ended"),
@@ -69,5 +68,10 @@ fn seen(event: &str, map: &ConfigMap) {
 
 /// The API server forgets old versions: the watcher lists anew.
 fn is_expired(error: &watcher::Error) -> bool {
-    matches!(error, watcher::Error::WatchError(status) if status.code == 410)
+    match error {
+        watcher::Error::WatchError(status) | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => {
+            status.code == 410
+        }
+        _ => false,
+    }
 }
