@@ -24,11 +24,12 @@ check: ## does it compile, tests included?
 
 fmt: ## put the code in its form
 	cargo fmt --all
-	gofmt -l -w tools/devcluster
+	gofmt -l -w tools/devcluster tests/clients/go
 
 lint: ## what the compilers and linters say
 	cargo clippy --workspace --all-targets -- -D warnings
 	cd tools/devcluster && go vet ./...
+	cd tests/clients/go && go vet ./...
 
 deny: ## licences, advisories and banned crates
 	cargo deny check

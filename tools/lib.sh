@@ -10,7 +10,10 @@ started=$SECONDS
 export DEBIAN_FRONTEND=noninteractive
 node_packages=(containerd runc containernetworking-plugins iptables conntrack socat busybox-static)
 # shellcheck disable=SC2034
-test_packages=("${node_packages[@]}" postgresql faketime)
+test_packages=("${node_packages[@]}" postgresql faketime python3-venv)
+# Node is often somebody else's package, which brings npm along and doesn't suffer Debian's beside it.
+command -v node >/dev/null || test_packages+=(nodejs)
+command -v npm >/dev/null || test_packages+=(npm)
 
 # say TEXT: progress, with the time since the start.
 say() {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the programs that whole-system tests run, and devcluster. The test runner calls it once, before them.
+# Builds the programs that whole-system tests run, the clients that they run in pods, and devcluster. The test runner calls it once,
+# before them.
 #
 # They are optimised, as users have them: what is measured is then true, and what is raced is raced in earnest.
 # MK8S_TEST_PROFILE=dev builds faster.
@@ -15,6 +16,7 @@ cargo build --quiet --profile "$profile" --package mk8s-central --package mk8s-a
 if [[ -n ${NEXTEST_ENV:-} ]]; then
 	{
 		echo "MK8S_TEST_PROGRAMS=${CARGO_TARGET_DIR:-$PWD/target}/$directory"
+		echo "MK8S_TEST_CLIENTS=$clients"
 		echo "MK8S_DEVCLUSTER=$devcluster"
 	} >>"$NEXTEST_ENV"
 fi

@@ -7,6 +7,7 @@
 //! * [`kubectl`]: the real client, with a kubeconfig; [`terminal`]: the same on a terminal that can be resized.
 //! * [`raw`]: HTTP/1.1 byte by byte over TLS, and [`http2`]: HTTP/2 frame by frame, for what a well-behaved peer would never
 //!   send; [`pki`]: certificates for both sides.
+//! * [`pod`]: pods of a test, and the ordinary clients of several languages in them.
 //! * [`postgres`]: a PostgreSQL server, shared by a whole test run, and a database in it for each test.
 //! * [`program`], [`command`]: processes that are watched, and ended whatever happens to the test.
 //!
@@ -19,6 +20,7 @@ pub mod gateway;
 pub mod http2;
 pub mod kubectl;
 pub mod pki;
+pub mod pod;
 pub mod postgres;
 pub mod program;
 pub mod raw;
@@ -32,6 +34,7 @@ pub use command::Ran;
 pub use gateway::{Gateway, User};
 pub use kubectl::Kubectl;
 pub use pki::Pki;
+pub use pod::InPod;
 pub use program::Program;
 pub use sidecar::Sidecar;
 pub use wait::{eventually, soon, within};

@@ -4,10 +4,15 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::LazyLock,
+    time::Duration,
 };
+
+use crate::command;
 
 /// Names the directory of built programs. Whoever sets it has built them (the test runner's set-up script does, once a run).
 const PROGRAMS_VARIABLE: &str = "MK8S_TEST_PROGRAMS";
+/// Names the directory of the ordinary clients. Whoever sets it has built them, as above.
+const CLIENTS_VARIABLE: &str = "MK8S_TEST_CLIENTS";
 /// The packages whose programs a gateway is made of.
 const PACKAGES: [&str; 3] = ["mk8s-central", "mk8s-agent", "mk8s"];
 
@@ -39,6 +44,23 @@ pub fn program(name: &str) -> PathBuf {
         path.display()
     );
     path
+}
+
+/// The directory of the ordinary clients of `tests/clients`: `LANGUAGE/client`. Unless [`CLIENTS_VARIABLE`] says where it is, the first
+/// call builds them.
+///
+/// # Panics
+/// If they can't be built; the script's own line says why.
+pub fn clients() -> PathBuf {
+    static CLIENTS: LazyLock<PathBuf> = LazyLock::new(|| match std::env::var_os(CLIENTS_VARIABLE) {
+        Some(directory) => PathBuf::from(directory),
+        None => {
+            let mut script = Command::new(root().join("tools/test-clients.sh"));
+            let ran = command::run_with(&mut script, b"", Duration::from_secs(1200)).ok();
+            root().join(ran.text())
+        }
+    });
+    CLIENTS.clone()
 }
 
 /// What the test runner's set-up script does, for those who run a test without it.

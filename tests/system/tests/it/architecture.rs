@@ -42,6 +42,7 @@ fn crates_import_only_what_the_architecture_allows() {
             "mk8s-testkit",
             "mk8s-bench",
             "mk8s-system-tests",
+            "mk8s-test-client",
         ]
         .contains(&&**name);
         assert!(

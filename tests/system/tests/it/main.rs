@@ -5,6 +5,7 @@ mod architecture;
 mod bad_input;
 mod big_list;
 mod can_i;
+mod clients;
 mod drain;
 mod fidelity;
 mod http;

@@ -110,14 +110,14 @@ fn a_service_account_that_may_impersonate_may_do_so_through_the_sidecar() {
         ])
     };
     // Without the right, the API server says no, in the service account's name.
-    let refused = kubectl.run(["get", "configmaps", "--as", "jane"]).failed();
+    let path = format!("/api/v1/namespaces/{}/configmaps", namespace.name());
+    let refused = sidecar.request("GET", &path, &[("Impersonate-User", "jane")], b"");
+    assert_eq!(refused.status, 403);
     assert!(
-        refused
-            .stderr
-            .contains(&format!("system:serviceaccount:{}:app", namespace.name()))
-            && refused.stderr.contains("impersonate"),
+        refused.text().contains(&format!("system:serviceaccount:{}:app", namespace.name()))
+            && refused.text().contains("impersonate"),
         "{}",
-        refused.stderr
+        refused.text()
     );
     let name = format!("impersonator-{}", namespace.name());
     Cluster::shared().kubectl().apply(&format!(
@@ -140,10 +140,9 @@ subjects: [{{kind: ServiceAccount, name: app, namespace: {}}}]
         (ran.code == Some(0)).then(|| ran.json())
     });
     assert_eq!(who["status"]["userInfo"]["username"], "jane");
-    let masters = kubectl
-        .run(["get", "nodes", "--as", "jane", "--as-group", "system:masters"])
-        .failed();
-    assert!(masters.stderr.contains("impersonate"), "{}", masters.stderr);
+    let masters = [("Impersonate-User", "jane"), ("Impersonate-Group", "system:masters")];
+    let masters = sidecar.request("GET", "/api/v1/nodes", &masters, b"");
+    assert!(masters.status == 403 && masters.text().contains("impersonate"), "{}", masters.text());
     let admin = Cluster::shared().kubectl();
     admin
         .run(["delete", "clusterrolebinding,clusterrole", &name])
