@@ -1,0 +1,3 @@
+//! Injection over whole pods.
+
+mod everyday;
