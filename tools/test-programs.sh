@@ -13,6 +13,7 @@ directory=$profile
 devcluster=${MK8S_DEVCLUSTER:-$(tools/devcluster/build.sh)}
 cargo build --quiet --profile "$profile" --package mk8s-central --package mk8s-agent --package mk8s \
 	--package mca-proxy
+clients=$(tools/test-clients.sh)
 if [[ -n ${NEXTEST_ENV:-} ]]; then
 	{
 		echo "MK8S_TEST_PROGRAMS=${CARGO_TARGET_DIR:-$PWD/target}/$directory"

@@ -9,6 +9,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mk8s-model", &[]),
     ("mk8s-policy", &["mk8s-model"]),
     ("mk8s-routing", &["mk8s-model", "mk8s-policy"]),
+    ("mk8s-inject", &["mk8s-model"]),
     ("mk8s-tls", &["mk8s-model"]),
     ("mk8s-telemetry", &["mk8s-model"]),
     ("mk8s-net", &["mk8s-model", "mk8s-tls"]),
@@ -21,7 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mk8s-store", &["mk8s-authn", "mk8s-model"]),
 ];
 /// Crates whose users must stay without an async runtime and HTTP.
-const PURE: &[&str] = &["mk8s-model", "mk8s-policy", "mk8s-routing"];
+const PURE: &[&str] = &["mk8s-model", "mk8s-policy", "mk8s-inject", "mk8s-routing"];
 const IMPURE: &[&str] = &["tokio", "hyper", "sqlx", "rustls", "axum", "tonic"];
 /// The TLS stack is named by one crate.
 const TLS_STACK: &[&str] = &["rustls", "tokio-rustls", "rcgen", "aws-lc-rs", "x509-parser"];

@@ -1,0 +1,12 @@
+//! Injection over whole pods.
+
+mod admission;
+mod annotations;
+mod corpus;
+mod everyday;
+mod hostile;
+mod properties;
+mod refusals;
+mod support;
+mod tokens;
+mod workloads;
