@@ -57,10 +57,10 @@ impl Wishes {
         if let Some(order) = read.parsed(ORDER_ANNOTATION, order)? {
             settings.order = order;
         }
-        if let Some(uid) = read.parsed(RUN_AS_USER_ANNOTATION, |text| unset_or::<UserId>(text))? {
+        if let Some(uid) = read.parsed(RUN_AS_USER_ANNOTATION, unset_or::<UserId>)? {
             settings.uid = uid;
         }
-        if let Some(gid) = read.parsed(RUN_AS_GROUP_ANNOTATION, |text| unset_or::<GroupId>(text))? {
+        if let Some(gid) = read.parsed(RUN_AS_GROUP_ANNOTATION, unset_or::<GroupId>)? {
             settings.gid = gid;
         }
         if let Some(port) = read.parsed(METRICS_PORT_ANNOTATION, port)? {

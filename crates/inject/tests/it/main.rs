@@ -1,3 +1,5 @@
 //! Injection over whole pods.
 
 mod everyday;
+mod properties;
+mod support;
