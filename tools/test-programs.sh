@@ -10,7 +10,7 @@ profile=${MK8S_TEST_PROFILE:-quick-release}
 directory=$profile
 [[ $profile != dev ]] || directory=debug
 devcluster=${MK8S_DEVCLUSTER:-$(tools/devcluster/build.sh)}
-cargo build --quiet --profile "$profile" --package mk8s-central --package mk8s-agent --package mk8s
+cargo build --quiet --profile "$profile" --package mk8s-central --package mk8s-agent --package mk8s-webhook --package mk8s
 if [[ -n ${NEXTEST_ENV:-} ]]; then
 	{
 		echo "MK8S_TEST_PROGRAMS=${CARGO_TARGET_DIR:-$PWD/target}/$directory"

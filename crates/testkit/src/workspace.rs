@@ -8,8 +8,8 @@ use std::{
 
 /// Names the directory of built programs. Whoever sets it has built them (the test runner's set-up script does, once a run).
 const PROGRAMS_VARIABLE: &str = "MK8S_TEST_PROGRAMS";
-/// The packages whose programs a gateway is made of.
-const PACKAGES: [&str; 3] = ["mk8s-central", "mk8s-agent", "mk8s"];
+/// The packages whose programs are tested.
+const PACKAGES: [&str; 4] = ["mk8s-central", "mk8s-agent", "mk8s-webhook", "mk8s"];
 
 /// The checkout's root.
 pub fn root() -> &'static Path {

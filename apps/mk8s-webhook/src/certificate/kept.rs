@@ -124,7 +124,7 @@ impl Kept {
         let replace = renewal(authority.not_after(), lifetimes.authority);
         let renew = renewal(serving.not_after(), lifetimes.certificate);
         // At the end of an authority's life a new certificate of it would be no better than the old one.
-        let would_be = after(now, lifetimes.certificate).min(authority.not_after());
+        let would_be = after(now.max(renew), lifetimes.certificate).min(authority.not_after());
         let is_worth_it = would_be.duration_since(serving.not_after()) > SignedDuration::from_secs(1);
         if now >= replace {
             Step::Prepare
@@ -325,6 +325,11 @@ mod tests {
         let (kept, done) = reconciled(Kept::default(), at(0));
         assert_eq!(done, ["prepare", "promote"]);
         assert_eq!(count(&kept.bundle()), 1);
+        assert_eq!(
+            kept.due(at(0), &LIFETIMES, &names()),
+            Step::Rest(Duration::from_secs(400)),
+            "until the certificate is to be renewed"
+        );
         let (kept, done) = reconciled(kept, at(399));
         assert!(done.is_empty(), "{done:?}");
         let (kept, done) = reconciled(kept, at(401));

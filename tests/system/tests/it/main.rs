@@ -13,3 +13,4 @@ mod kubectl_table;
 mod many_watches;
 mod slow_reader;
 mod two_clusters;
+mod webhook;
