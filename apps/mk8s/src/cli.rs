@@ -1,8 +1,9 @@
 //! What can be typed, and the help that teaches it.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU16, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use mk8s_inject::{GroupId, Image, Quantity, UserId};
 use mk8s_model::ClusterName;
 
 use crate::{central_url::CentralUrl, output::Format};
@@ -21,6 +22,7 @@ Examples:
   mk8s kubectl get pods                       # or: mk8s k get pods
   mk8s --cluster staging kubectl logs -f web  # another cluster, this once
   mk8s kubeconfig -o ~/.kube/mk8s.yaml        # for helm, k9s and plain kubectl
+  mk8s inject -f app.yaml | kubectl apply -f- # the sidecar proxy beside a pod's containers
 
 Environment:
   MK8S_CENTRAL   central's URL, instead of the configured one
@@ -47,6 +49,8 @@ pub(crate) enum Command {
     Kubectl(Kubectl),
     Kubeconfig(Kubeconfig),
     Credential(Credential),
+    Inject(Inject),
+    Uninject(Uninject),
     Completion(Completion),
     Version(Version),
     #[command(name = "__complete", hide = true)]
@@ -224,6 +228,149 @@ pub(crate) struct Credential {
     /// The central that the kubeconfig is for
     #[arg(long, value_name = "URL")]
     pub(crate) central: Option<CentralUrl>,
+}
+
+/// Put the sidecar proxy into the pods of manifests
+///
+/// The pods' containers then reach the Kubernetes API through the sidecar and never hold a token. Pods, Deployments,
+/// DaemonSets, StatefulSets, ReplicaSets, ReplicationControllers, Jobs, CronJobs, PodTemplates and Lists of them are
+/// changed; everything else passes as it is. Comments, the order of keys and the formatting stay. Nothing is sent to a
+/// cluster.
+///
+/// Annotations on a pod (mca.k8s.io/…) go before the options here. A pod that has the sidecar already is brought up to
+/// date; one that can't have it is an error, and then nothing is written at all.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mk8s inject -f app.yaml | kubectl apply -f -
+  helm template shop | mk8s inject >shop.yaml
+  kubectl get deployment web -o yaml | mk8s inject --order last | kubectl apply -f -
+  mk8s inject -f app.yaml --check              # exit code 1 if something would change
+  mk8s inject -f app.yaml --uid unset --gid unset   # OpenShift chooses the IDs
+  mk8s inject -f app.yaml --settings sidecar.yaml --image registry.example.com/mca-proxy:1.2.3")]
+pub(crate) struct Inject {
+    #[command(flatten)]
+    pub(crate) manifests: Manifests,
+
+    /// YAML with the sidecar's settings, as the webhook's chart has them; the options below go before it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) settings: Option<PathBuf>,
+
+    /// The sidecar's image
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: Option<Image>,
+
+    /// When its image is pulled (default: Kubernetes decides by the tag)
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) image_pull_policy: Option<PullPolicy>,
+
+    /// Its UID, or `unset` (default: 999)
+    #[arg(long, value_name = "UID")]
+    pub(crate) uid: Option<OrUnset<UserId>>,
+
+    /// Its GID, or `unset` (default: 999)
+    #[arg(long, value_name = "GID")]
+    pub(crate) gid: Option<OrUnset<GroupId>>,
+
+    /// Where it stands among the init containers (default: first)
+    #[arg(long, value_name = "WHERE")]
+    pub(crate) order: Option<Position>,
+
+    /// Its log filter
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+
+    /// Serve /metrics on this port of the pod (default: nowhere)
+    #[arg(long, value_name = "PORT")]
+    pub(crate) metrics_port: Option<NonZeroU16>,
+
+    /// Its CPU request
+    #[arg(long, value_name = "QUANTITY")]
+    pub(crate) cpu_request: Option<Quantity>,
+
+    /// Its CPU limit
+    #[arg(long, value_name = "QUANTITY")]
+    pub(crate) cpu_limit: Option<Quantity>,
+
+    /// Its memory request
+    #[arg(long, value_name = "QUANTITY")]
+    pub(crate) memory_request: Option<Quantity>,
+
+    /// Its memory limit
+    #[arg(long, value_name = "QUANTITY")]
+    pub(crate) memory_limit: Option<Quantity>,
+}
+
+/// Take the sidecar proxy out of the pods of manifests
+///
+/// They are then what they were before `mk8s inject`, or before the webhook: what was replaced is put back from the note
+/// in the annotation mca.k8s.io/injected.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  mk8s uninject -f app.yaml >plain.yaml
+  kubectl get deployment web -o yaml | mk8s uninject | kubectl apply -f -
+  mk8s uninject -f app.yaml --check            # exit code 1 if a pod has the sidecar")]
+pub(crate) struct Uninject {
+    #[command(flatten)]
+    pub(crate) manifests: Manifests,
+}
+
+/// What is read, and how it is written.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Manifests {
+    /// A file with one or many YAML or JSON documents, or - for standard input (default); may be repeated
+    #[arg(long = "filename", short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// What to write (default: what was read)
+    #[arg(long, short, value_name = "FORMAT")]
+    pub(crate) output: Option<ManifestFormat>,
+
+    /// Write nothing; say what would change, and exit with 1 if something would
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) check: bool,
+}
+
+/// The forms of a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ManifestFormat {
+    Yaml,
+    Json,
+}
+
+/// When an image is pulled, in Kubernetes' spelling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PullPolicy {
+    #[value(name = "Always")]
+    Always,
+    #[value(name = "IfNotPresent")]
+    IfNotPresent,
+    #[value(name = "Never")]
+    Never,
+}
+
+/// Where the sidecar stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Position {
+    First,
+    Last,
+}
+
+/// A value, or the word `unset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OrUnset<T>(pub(crate) Option<T>);
+
+impl<T: FromStr> FromStr for OrUnset<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, T::Err> {
+        if text == "unset" {
+            Ok(Self(None))
+        } else {
+            text.parse().map(|value| Self(Some(value)))
+        }
+    }
 }
 
 /// Print the completion script of a shell

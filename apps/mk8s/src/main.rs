@@ -23,6 +23,7 @@ mod home;
 mod kubeconfig;
 mod kubectl_args;
 mod lock;
+mod manifest;
 mod output;
 mod prompt;
 mod selection;

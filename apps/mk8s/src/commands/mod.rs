@@ -5,6 +5,7 @@ mod complete;
 mod completion;
 mod credential;
 mod first_contact;
+mod inject;
 mod kubeconfig;
 mod kubectl;
 mod login;
@@ -35,6 +36,8 @@ pub(crate) fn run(cli: Cli, kubectl: Vec<OsString>, environment: &Environment) -
         Command::Kubectl(_) => kubectl::run(&load()?, cluster, &kubectl),
         Command::Kubeconfig(kubeconfig) => kubeconfig::run(&load()?, cluster, kubeconfig),
         Command::Credential(credential) => credential::run(&load()?, credential),
+        Command::Inject(inject) => inject::inject(environment, inject),
+        Command::Uninject(uninject) => inject::uninject(environment, uninject),
         Command::Completion(completion) => completion::run(completion.shell),
         Command::Version(_) => output::print(concat!("mk8s ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Complete(complete) => complete::run(environment, &complete.words),
