@@ -38,7 +38,7 @@ pub(crate) enum Change {
         operations: Vec<PatchOperation>,
         warnings: Vec<String>,
     },
-    /// It asks, and passes without, for this reason.
+    /// It asks, and passes without, for this reason: a sentence for the pod's author.
     Skip { reason: String },
 }
 
@@ -113,7 +113,7 @@ impl Admission {
                 }
                 Change::Skip { reason } => {
                     notes.push(format!("{}: skipped", mutator.name()));
-                    answer.warnings.push(format!("not injected: {reason}"));
+                    answer.warnings.push(reason);
                     skipped = true;
                 }
             }
@@ -251,7 +251,7 @@ mod tests {
         let admission = Admission::new(vec![
             saying(|| {
                 Ok(Change::Skip {
-                    reason: "it is a Windows pod".to_owned(),
+                    reason: "not injected: it is a Windows pod".to_owned(),
                 })
             }),
             saying(|| Ok(Change::NotAsked)),

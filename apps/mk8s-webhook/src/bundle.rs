@@ -7,7 +7,7 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::{Api, Client};
 use mk8s_tls::{CertificateChain, pki_types::CertificateDer};
 use serde_json::{Value, json};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::config::Place;
 
@@ -27,14 +27,14 @@ pub(crate) struct Read {
 }
 
 /// What came of putting authorities in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stand {
     /// They are in every entry of ours, and were before.
     Stands,
     /// Something was written, or was about to be when somebody else was faster.
     Changed,
-    /// There is no entry of ours in at least one of the configurations.
-    Missing,
+    /// There is no entry of ours in at least one of the configurations, for this reason.
+    Missing(String),
 }
 
 impl Bundles {
@@ -51,9 +51,6 @@ impl Bundles {
         let mut all = Vec::new();
         for name in &self.place.configurations {
             let found = self.api.get_opt(name).await?;
-            if found.is_none() {
-                warn!(configuration = %name, "there is no such MutatingWebhookConfiguration: apply deploy/webhook/");
-            }
             all.push(Read::new(name, &found.unwrap_or_default(), &self.place));
         }
         Ok(all)
@@ -64,12 +61,7 @@ impl Bundles {
         let mut stand = Stand::Stands;
         for configuration in read {
             if configuration.entries.is_empty() {
-                warn!(
-                    configuration = %configuration.name,
-                    service = format!("{}/{}", self.place.namespace, self.place.service),
-                    "no webhook in it points at our Service"
-                );
-                stand = Stand::Missing;
+                stand = Stand::Missing(configuration.missing(&self.place));
                 continue;
             }
             let Some(patch) = configuration.patch(authorities) else {
@@ -119,6 +111,19 @@ impl Read {
                 .map(|(at, entry)| (at, bundle(&entry.client_config.ca_bundle)))
                 .collect(),
         }
+    }
+
+    fn missing(&self, place: &Place) -> String {
+        let name = &self.name;
+        if self.resource_version.is_empty() {
+            return format!(
+                "there is no MutatingWebhookConfiguration {name}: apply deploy/webhook/webhook.yaml"
+            );
+        }
+        format!(
+            "no webhook in MutatingWebhookConfiguration {name} points at the Service {}/{}: check its clientConfig.service",
+            place.namespace, place.service
+        )
     }
 
     /// What to change, if anything. RFC 6902; with another resourceVersion than the current one the API server answers

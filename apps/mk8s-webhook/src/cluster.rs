@@ -16,8 +16,6 @@ use crate::config::Kubernetes;
 pub(crate) const FIELD_MANAGER: &str = "mk8s-webhook";
 /// How long one call may take.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(10);
-/// The first Kubernetes whose kubelet starts native sidecars by default (KEP-753).
-const OLDEST_MINOR: u32 = 29;
 
 /// Prepares the way. Nothing is dialled yet.
 pub(crate) async fn connect(config: &Kubernetes) -> anyhow::Result<Client> {
@@ -62,36 +60,5 @@ pub(crate) async fn check_version(client: &Client) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    if is_too_old(&version.major, &version.minor) {
-        bail!(
-            "Kubernetes {} knows no native sidecars (init containers with restartPolicy: Always): upgrade to 1.{OLDEST_MINOR} \
-             or newer",
-            version.git_version
-        );
-    }
-    Ok(())
-}
-
-/// Clouds write minor versions as `33+`.
-fn is_too_old(major: &str, minor: &str) -> bool {
-    let number = |text: &str| {
-        let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse::<u32>().ok()
-    };
-    match (number(major), number(minor)) {
-        (Some(1), Some(minor)) => minor < OLDEST_MINOR,
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clusters_without_native_sidecars_are_told_by_their_version() {
-        assert!(is_too_old("1", "28") && is_too_old("1", "28+"));
-        assert!(!is_too_old("1", "29") && !is_too_old("1", "36+") && !is_too_old("2", "0"));
-        assert!(!is_too_old("", "x"), "what can't be read isn't judged");
-    }
+    Ok(mk8s_inject::check_version(&version.git_version)?)
 }

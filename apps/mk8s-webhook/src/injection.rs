@@ -1,6 +1,6 @@
 //! The mutator that puts the API proxy into pods which ask for it.
 
-use mk8s_inject::{Outcome, Settings, contract};
+use mk8s_inject::{Outcome, Settings, Stage, contract};
 use serde_json::Value;
 
 use crate::{
@@ -29,7 +29,7 @@ impl Mutator for ApiProxy {
         if pod["metadata"]["labels"][contract::INJECT_LABEL] != "true" {
             return Ok(Change::NotAsked);
         }
-        match mk8s_inject::inject(pod, &self.settings) {
+        match mk8s_inject::inject_at(Stage::Admission, pod, &self.settings) {
             Ok(Outcome::Inject(injection)) => Ok(Change::Patch {
                 operations: injection.patch.0,
                 warnings: injection.warnings,

@@ -30,18 +30,19 @@ use tracing::{info, warn};
 use super::kept::{Kept, Step};
 use crate::{
     bundle::{Bundles, Stand},
-    cluster::{CALL_LIMIT, FIELD_MANAGER},
+    cluster::FIELD_MANAGER,
     config::{Place, SelfMade},
 };
 
 /// How often everything is looked at though nothing seems to have changed.
 const LOOK: Duration = Duration::from_secs(60);
-/// After a failure, or when somebody was faster.
+/// After a first failure, or when somebody was faster.
 const RETRY: Duration = Duration::from_secs(2);
 /// Between two rounds at least, so that a quarrel with somebody who writes the same field costs little.
 const BREATH: Duration = Duration::from_millis(100);
 /// One round of work; a dozen calls at most.
 const ROUND_LIMIT: Duration = Duration::from_secs(60);
+const LATE: &str = "the API server doesn't answer in time";
 
 /// Whoever leads does this.
 pub(crate) struct Keeper {
@@ -132,7 +133,7 @@ impl Keeper {
         match self.bundles.put(&read, &bundle).await? {
             Stand::Stands => {}
             Stand::Changed => return Ok(Duration::ZERO),
-            Stand::Missing => return Ok(RETRY),
+            Stand::Missing(why) => anyhow::bail!(why),
         }
         let since = match &self.standing {
             Some((standing, since)) if *standing == bundle => *since,
@@ -187,6 +188,25 @@ impl Keeper {
             .patch(&self.settings.secret, &apply, &Patch::Apply(&secret))
             .await?;
         Ok(())
+    }
+}
+
+/// What went wrong, said once, and ever longer pauses before it is tried again.
+#[derive(Default)]
+struct Trouble {
+    said: String,
+    pause: Duration,
+}
+
+impl Trouble {
+    fn pause(&mut self, error: &anyhow::Error) -> Duration {
+        let text = format!("{error:#}");
+        if text != self.said {
+            warn!(error = %text, "can't keep the certificate and the caBundle");
+            self.said = text;
+        }
+        self.pause = (self.pause * 2).clamp(RETRY, LOOK);
+        self.pause
     }
 }
 
@@ -270,8 +290,12 @@ pub(crate) async fn keep_bundle(
             .map_err(|error| anyhow::anyhow!("tls.caFile {}: {error}", ca_file.display()))?;
         let chain = mk8s_tls::CertificateChain::from_pem(&authorities)
             .map_err(|error| anyhow::anyhow!("tls.caFile {}: {error}", ca_file.display()))?;
-        let read = tokio::time::timeout(CALL_LIMIT, bundles.read()).await??;
-        tokio::time::timeout(CALL_LIMIT, bundles.put(&read, &chain.pem())).await?
+        let read = bundles.read().await?;
+        match bundles.put(&read, &chain.pem()).await? {
+            Stand::Stands => Ok(super::files::LOOK),
+            Stand::Changed => Ok(Duration::ZERO),
+            Stand::Missing(why) => Err(anyhow::anyhow!(why)),
+        }
     };
     loop {
         if leading.wait_for(|leads| *leads).await.is_err() {
@@ -279,15 +303,15 @@ pub(crate) async fn keep_bundle(
         }
         let mut changes = changes(&client, &place, None);
         let work = async {
+            let mut trouble = Trouble::default();
             loop {
-                let pause = match round().await {
-                    Ok(Stand::Stands) => super::files::LOOK,
-                    Ok(Stand::Changed) => Duration::ZERO,
-                    Ok(Stand::Missing) => RETRY,
-                    Err(error) => {
-                        warn!(error = format!("{error:#}"), "can't keep the caBundle");
-                        RETRY
+                let done = tokio::time::timeout(ROUND_LIMIT, round()).await;
+                let pause = match done.unwrap_or_else(|_| Err(anyhow::anyhow!(LATE))) {
+                    Ok(pause) => {
+                        trouble = Trouble::default();
+                        pause
                     }
+                    Err(error) => trouble.pause(&error),
                 };
                 tokio::time::sleep(BREATH).await;
                 changes.wait(pause).await;

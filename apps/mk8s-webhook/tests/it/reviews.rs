@@ -77,9 +77,27 @@ fn a_pod_that_is_skipped_comes_with_a_warning() {
     windows["spec"]["os"] = json!({"name": "windows"});
     let answered = answer(&webhook.review(&review(&windows)));
     assert_eq!(patched(&windows, &answered), windows);
+    let warnings = answered["warnings"].as_array().expect("warnings");
+    let warning = warnings[0].as_str().expect("a warning");
+    assert!(warning.starts_with("not injected: "), "{warning}");
+    assert!(
+        warnings
+            .iter()
+            .all(|w| w.as_str().is_some_and(|w| w.chars().count() <= 256))
+    );
+}
+
+#[test]
+fn a_pod_whose_service_account_withholds_the_token_is_skipped() {
+    let webhook = Webhook::start();
+    let mut withheld = pod();
+    withheld["spec"]["containers"][0]["volumeMounts"] = json!([]);
+    withheld["spec"]["volumes"] = json!([]);
+    let answered = answer(&webhook.review(&review(&withheld)));
+    assert_eq!(patched(&withheld, &answered), withheld);
     let warning = answered["warnings"][0].as_str().expect("a warning");
     assert!(
-        warning.starts_with("not injected: ") && warning.chars().count() <= 256,
+        warning.starts_with("not injected: its ServiceAccount"),
         "{warning}"
     );
 }
@@ -90,7 +108,12 @@ fn a_pod_of_three_megabytes_is_injected() {
     let mut large = pod();
     large["metadata"]["annotations"] = json!({});
     let containers: Vec<Value> = (0..300)
-        .map(|n| json!({"name": format!("c{n}"), "image": "app", "args": ["x".repeat(10_000)]}))
+        .map(|n| {
+            json!({
+                "name": format!("c{n}"), "image": "app", "args": ["x".repeat(10_000)],
+                "volumeMounts": pod()["spec"]["containers"][0]["volumeMounts"],
+            })
+        })
         .collect();
     large["spec"]["containers"] = containers.into();
     assert!(large.to_string().len() > 3_000_000);

@@ -139,13 +139,34 @@ fn listening(program: &Program) -> SocketAddr {
     })
 }
 
-/// A pod that asks for injection.
+/// A pod that asks for injection, as the API server's own admission has left it.
 pub(crate) fn pod() -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "app", "labels": {"mca.k8s.io/inject": "true"}},
-        "spec": {"containers": [{"name": "app", "image": "app"}]},
+        "spec": {
+            "containers": [{
+                "name": "app",
+                "image": "app",
+                "volumeMounts": [{
+                    "name": "kube-api-access-x7k2p",
+                    "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+                    "readOnly": true,
+                }],
+            }],
+            "serviceAccountName": "default",
+            "volumes": [{
+                "name": "kube-api-access-x7k2p",
+                "projected": {"sources": [
+                    {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
+                    {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                    {"downwardAPI": {"items": [
+                        {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}},
+                    ]}},
+                ]},
+            }],
+        },
     })
 }
 
