@@ -213,6 +213,35 @@ fn a_body_that_turns_out_too_long_is_refused() {
 }
 
 #[test]
+fn large_reviews_that_never_come_hold_up_no_small_one() {
+    let webhook = Webhook::start();
+    let announced = |bytes: usize| {
+        let mut connection = webhook.endpoint.connect().expect("connected");
+        let head = format!(
+            "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {bytes}\r\n\r\n"
+        );
+        connection.send(head.as_bytes()).expect("sent");
+        connection
+    };
+    let held: Vec<_> = (0..4).map(|_| announced((8 << 20) - 4096)).collect();
+    let mut one_more = announced(4 << 20);
+    assert!(is_injected(&patched(
+        &pod(),
+        &answer(&webhook.review(&review(&pod())))
+    )));
+    let response = one_more.response().expect("an answer");
+    assert_eq!(
+        (response.status, response.header("retry-after")),
+        (429, Some("1"))
+    );
+    drop(held);
+    let mut large = pod();
+    large["metadata"]["annotations"] = json!({"large": "x".repeat(200_000), "larger": "y".repeat(60_000)});
+    let answered = answer(&webhook.review(&review(&large)));
+    assert!(is_injected(&patched(&large, &answered)), "there is room again");
+}
+
+#[test]
 fn another_content_type_is_refused() {
     let webhook = Webhook::start();
     let body = review(&pod()).to_string();

@@ -111,3 +111,35 @@ fn what_others_change_in_the_configuration_is_kept() {
     assert_eq!(configuration["metadata"]["annotations"]["somebody"], "else");
     assert!(is_injected(&webhook.create(&pod("still"), &[])));
 }
+
+#[test]
+fn an_authority_can_be_distrusted_at_once_as_the_documentation_says() {
+    let webhook = Webhook::start(super::QUICK);
+    let leaked = webhook.secret("ca.crt");
+    webhook.kubectl().run(["delete", "secret", super::SECRET]).ok();
+    let made = mk8s_testkit::eventually("another authority", || {
+        let ran = webhook.kubectl().run(["get", "secret", super::SECRET]);
+        let made = (ran.code == Some(0)).then(|| webhook.secret("ca.crt"))?;
+        (!made.is_empty()).then_some(made)
+    });
+    assert_ne!(made, leaked);
+    for replica in &webhook.replicas {
+        mk8s_testkit::eventually("both to serve its certificate", || {
+            webhook.endpoint(replica, &made).connect().ok().map(drop)
+        });
+    }
+    let bundle = webhook.bundle();
+    assert!(
+        bundle.contains(&leaked) && bundle.contains(&made),
+        "nobody was cut off meanwhile"
+    );
+    let patch = r#"[{"op": "remove", "path": "/data/previous-ca.crt"}]"#;
+    webhook
+        .kubectl()
+        .run(["patch", "secret", super::SECRET, "--type=json", "--patch", patch])
+        .ok();
+    mk8s_testkit::eventually("the leaked one to be believed no longer", || {
+        (webhook.bundle() == made).then_some(())
+    });
+    assert!(is_injected(&webhook.create(&pod("after"), &[])));
+}
