@@ -1,8 +1,8 @@
 //! HTTP/1.1 byte by byte over TLS: what is sent is sent as it is, wrong or not.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use mk8s_tls::{ClientTlsStream, Roots, ServerName, TlsConnector};
+use mk8s_tls::{ClientConfig, ClientTlsStream, Roots, ServerName, TlsConnector};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -66,6 +66,14 @@ impl Endpoint {
     pub fn connect_with_alpn(&self, alpn: &[&[u8]]) -> io::Result<Connection> {
         let roots = Roots::Pem(self.ca_pem.clone());
         let config = mk8s_tls::client::config(&roots, None, alpn).expect("certificate authorities in PEM");
+        self.connect_with(config)
+    }
+
+    /// Connects with a configuration of the caller's own, such as one that shows a certificate.
+    ///
+    /// # Errors
+    /// If nobody is there, or isn't believed.
+    pub fn connect_with(&self, config: Arc<ClientConfig>) -> io::Result<Connection> {
         let name = ServerName::try_from(self.name.clone()).map_err(io::Error::other)?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let stream = runtime.block_on(async {

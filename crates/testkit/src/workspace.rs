@@ -13,8 +13,8 @@ use crate::command;
 const PROGRAMS_VARIABLE: &str = "MK8S_TEST_PROGRAMS";
 /// Names the directory of the ordinary clients. Whoever sets it has built them, as above.
 const CLIENTS_VARIABLE: &str = "MK8S_TEST_CLIENTS";
-/// The packages whose programs a gateway is made of.
-const PACKAGES: [&str; 3] = ["mk8s-central", "mk8s-agent", "mk8s"];
+/// The packages whose programs are tested.
+const PACKAGES: [&str; 5] = ["mk8s-central", "mk8s-agent", "mk8s-webhook", "mca-proxy", "mk8s"];
 
 /// The checkout's root.
 pub fn root() -> &'static Path {

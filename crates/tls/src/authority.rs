@@ -11,6 +11,7 @@ use std::{net::IpAddr, path::Path, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData, SigningKey};
 use rustls_pki_types::{CertificateDer, DnsName};
+use x509_parser::certificate::X509Certificate;
 use zeroize::Zeroizing;
 
 pub use error::AuthorityError;
@@ -91,8 +92,8 @@ impl CertificateAuthority {
             }),
             (false, false) => {
                 let made = Self::generate(common_name, now)?;
-                let pem = PrivateKey::from_pkcs8(made.key.serialize_der()).pem();
-                files::write_atomically(&key, pem.as_bytes(), 0o600).map_err(AuthorityError::at(&key))?;
+                files::write_atomically(&key, made.key_pem().as_bytes(), 0o600)
+                    .map_err(AuthorityError::at(&key))?;
                 let pem = made.certificate_pem();
                 files::write_atomically(&certificate, pem.as_bytes(), 0o644)
                     .map_err(AuthorityError::at(&certificate))?;
@@ -106,11 +107,23 @@ impl CertificateAuthority {
     /// # Errors
     /// [`AuthorityError`] if the name can't stand in a certificate, or the system has no random numbers.
     pub fn generate(common_name: &str, now: Timestamp) -> Result<Self, AuthorityError> {
+        Self::generate_for(common_name, AUTHORITY_VALIDITY, now)
+    }
+
+    /// An authority in memory alone that is valid for so long: one that is replaced by its owner in time.
+    ///
+    /// # Errors
+    /// As [`CertificateAuthority::generate`]; or if the validity is none.
+    pub fn generate_for(
+        common_name: &str,
+        validity: Duration,
+        now: Timestamp,
+    ) -> Result<Self, AuthorityError> {
         check_text(common_name)?;
         let key = Zeroizing::new(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(signing)?);
         let name = der::name(common_name, &[]);
         let key_identifier = der::key_identifier(key.der_bytes()).to_vec();
-        let not_after = later(now, AUTHORITY_VALIDITY)?;
+        let not_after = later(now, validity)?;
         let certificate = sign(
             &key,
             &der::Certificate {
@@ -133,6 +146,23 @@ impl CertificateAuthority {
             name,
             not_after,
         })
+    }
+
+    /// The authority that was kept as two PEM texts, such as in a Secret. Whether it has expired is the caller's to look at.
+    ///
+    /// # Errors
+    /// [`MaterialError`] if one can't be read, the key isn't the certificate's or isn't P-256, or the certificate is no
+    /// authority's.
+    pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, MaterialError> {
+        let chain = CertificateChain::from_pem(certificate)?;
+        let private = PrivateKey::from_pem(key)?;
+        material::certified(&chain, &private)?;
+        let pair = p256(&private)?;
+        let parsed = material::parse(chain.leaf())?;
+        if !parsed.is_ca() {
+            return Err(MaterialError::NoAuthority);
+        }
+        Ok(Self::of(&chain, &parsed, pair))
     }
 
     /// A server's certificate with a new P-256 key. Each name is a DNS name (`*.` in front stands for one label) or
@@ -213,6 +243,11 @@ impl CertificateAuthority {
         material::block("CERTIFICATE", &self.certificate)
     }
 
+    /// The authority's key as PEM.
+    pub fn key_pem(&self) -> Zeroizing<String> {
+        PrivateKey::from_pkcs8(self.key.serialize_der()).pem()
+    }
+
     /// What people compare before they trust the authority.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.certificate)
@@ -243,9 +278,7 @@ impl CertificateAuthority {
         let pem = Zeroizing::new(std::fs::read(key).map_err(AuthorityError::at(key))?);
         let private = PrivateKey::from_pem(&pem).map_err(unusable(key))?;
         material::certified(&chain, &private).map_err(unusable(key))?;
-        let pair = KeyPair::from_der_and_sign_algo(private.der(), &PKCS_ECDSA_P256_SHA256)
-            .map_err(|e| MaterialError::UnusableKey(format!("an authority's key must be P-256: {e}")))
-            .map_err(unusable(key))?;
+        let pair = p256(&private).map_err(unusable(key))?;
 
         let parsed = material::parse(chain.leaf()).map_err(unusable(certificate))?;
         if !parsed.is_ca() {
@@ -257,16 +290,19 @@ impl CertificateAuthority {
         if not_after <= now {
             return Err(AuthorityError::Expired { not_after });
         }
+        Ok(Some(Self::of(&chain, &parsed, pair)))
+    }
+
+    fn of(chain: &CertificateChain, parsed: &X509Certificate<'_>, pair: KeyPair) -> Self {
         let key_identifier =
-            subject_key_identifier(&parsed).unwrap_or_else(|| der::key_identifier(pair.der_bytes()).to_vec());
-        let name = parsed.subject().as_raw().to_vec();
-        Ok(Some(Self {
+            subject_key_identifier(parsed).unwrap_or_else(|| der::key_identifier(pair.der_bytes()).to_vec());
+        Self {
             certificate: chain.leaf().clone(),
             key: Zeroizing::new(pair),
             key_identifier,
-            name,
-            not_after,
-        }))
+            name: parsed.subject().as_raw().to_vec(),
+            not_after: material::timestamp(parsed.validity().not_after),
+        }
     }
 
     fn client_chain(
@@ -401,7 +437,13 @@ fn check_text(text: &str) -> Result<(), AuthorityError> {
     Err(AuthorityError::BadName(text.chars().take(64).collect(), reason))
 }
 
-fn subject_key_identifier(certificate: &x509_parser::certificate::X509Certificate<'_>) -> Option<Vec<u8>> {
+/// The kind of key that an authority of ours has.
+fn p256(private: &PrivateKey) -> Result<KeyPair, MaterialError> {
+    KeyPair::from_der_and_sign_algo(private.der(), &PKCS_ECDSA_P256_SHA256)
+        .map_err(|e| MaterialError::UnusableKey(format!("an authority's key must be P-256: {e}")))
+}
+
+fn subject_key_identifier(certificate: &X509Certificate<'_>) -> Option<Vec<u8>> {
     certificate
         .extensions()
         .iter()

@@ -38,6 +38,9 @@ pub enum MaterialError {
     /// A key of a kind that isn't supported, or damaged.
     #[error("the private key can't be used: {0}")]
     UnusableKey(String),
+    /// A certificate that may not issue others.
+    #[error("the certificate isn't an authority's; expected one with basic constraints CA:TRUE")]
+    NoAuthority,
     /// The key belongs to another certificate.
     #[error("the private key doesn't belong to the certificate; one of the two is from another pair")]
     Mismatch,

@@ -301,6 +301,44 @@ fn a_pair_survives_being_saved_and_read() {
 }
 
 #[test]
+fn an_authority_kept_as_two_texts_issues_what_the_first_did() {
+    let first = CertificateAuthority::generate_for("kept", DAY, now()).expect("made");
+    let end = now() + DAY;
+    assert!(first.not_after() <= end && first.not_after() > end - Duration::from_secs(60));
+    let (certificate, key) = (first.certificate_pem(), first.key_pem());
+    let second = CertificateAuthority::from_pem(certificate.as_bytes(), key.as_bytes()).expect("read");
+    assert_eq!(first.fingerprint(), second.fingerprint());
+    assert_eq!(first.not_after(), second.not_after());
+    let leaf = server(&second);
+    assert!(leaf.chain.not_after() <= first.not_after());
+    let (_, leaf) = X509Certificate::from_der(leaf.chain.leaf()).expect("parsed");
+    let (_, root) = X509Certificate::from_der(first.certificate()).expect("parsed");
+    leaf.verify_signature(Some(root.public_key())).expect("signed");
+}
+
+#[test]
+fn texts_that_are_no_authority_are_refused() {
+    let ours = authority();
+    let leaf = server(&ours);
+    let read = |certificate: &str, key: &str| {
+        CertificateAuthority::from_pem(certificate.as_bytes(), key.as_bytes()).map(drop)
+    };
+    assert!(matches!(
+        read(&leaf.chain.pem(), &leaf.key.pem()),
+        Err(MaterialError::NoAuthority)
+    ));
+    assert!(matches!(
+        read(&ours.certificate_pem(), &authority().key_pem()),
+        Err(MaterialError::Mismatch)
+    ));
+    assert!(matches!(read("", ""), Err(MaterialError::NoCertificate)));
+    assert!(matches!(
+        read(&ours.certificate_pem(), "no key"),
+        Err(MaterialError::NoPrivateKey)
+    ));
+}
+
+#[test]
 fn damaged_pem_is_an_error_not_a_panic() {
     let issued = client(&authority());
     let (chain, key) = (issued.chain.pem(), issued.key.pem());

@@ -40,6 +40,7 @@ fn crates_import_only_what_the_architecture_allows() {
         let is_leaf = [
             "mk8s-central",
             "mk8s-agent",
+            "mk8s-webhook",
             "mk8s-testkit",
             "mk8s-bench",
             "mk8s-system-tests",

@@ -15,3 +15,4 @@ mod many_watches;
 mod sidecar;
 mod slow_reader;
 mod two_clusters;
+mod webhook;

@@ -1,0 +1,135 @@
+//! `mk8s-webhook`: an admission webhook that changes pods as they are created. The API server asks at the [`door`];
+//! [`admission`] answers, by its list of mutators, of which [`injection`] is one. [`certificate`] keeps what the API server
+//! knows us by, together with the other replicas ([`election`]).
+
+mod admission;
+mod bundle;
+mod certificate;
+mod clients;
+mod cluster;
+mod config;
+mod door;
+mod election;
+mod injection;
+mod metrics;
+mod readiness;
+mod review;
+mod warnings;
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::Parser;
+use mk8s_net::{drain::Drain, listen, workers::Workers};
+use prometheus_client::metrics::gauge::Gauge;
+use tracing::{info, warn};
+
+use crate::{
+    admission::Admission, config::Config, door::Door, injection::ApiProxy, metrics::Metrics,
+    readiness::Readiness,
+};
+
+const PORT: u16 = 8443;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let config = Config::load(config::Arguments::parse())?;
+    // kube takes its TLS from the process-wide provider.
+    mk8s_tls::install_default_provider();
+    mk8s_telemetry::init_logging(config.log.format, &config.log.filter)?;
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?
+        .block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let port = bind(config.listen)?;
+    let address = port.local_addr()?;
+    let certificate = certificate::first(&config.tls)?;
+    let tls = clients::server_config(&config.clients, certificate.clone())?;
+    let readiness = Readiness::new(certificate.clone());
+    let leader = Gauge::default();
+    let door = Door::new(
+        tls,
+        clients::rule(&config.clients),
+        Admission::new(vec![Box::new(ApiProxy::new(config.injection.clone()))]),
+        readiness.clone(),
+        Metrics::new(certificate.clone(), leader.clone()),
+    );
+    let following_clients = clients::follow(config.clients.clone(), certificate.clone(), door.clone());
+
+    let workers = Arc::new(Workers::per_core("reviews").context("can't start the worker threads")?);
+    // The Lease is let go while endpoints are still being taken away, so that another replica needn't wait for that.
+    let (drain, keeping_drain) = (Drain::new(), Drain::new());
+    let mut keeping = certificate::keep(
+        &config,
+        certificate,
+        readiness.clone(),
+        leader,
+        keeping_drain.watch(),
+    )
+    .await?;
+    keeping.tasks.spawn(following_clients);
+    let watch = drain.watch();
+    let accepting = tokio::spawn(listen::accept(port, workers.clone(), drain.watch(), {
+        move |stream, _: SocketAddr| door.clone().serve(stream, watch.clone())
+    }));
+    info!(%address, "listening");
+
+    stop_signal().await?;
+    readiness.stop();
+    info!(
+        "stopping: not ready any more; everything is answered for {:?} more, then running requests have {:?}",
+        config.shutdown.pause, config.shutdown.drain
+    );
+    let release = keeping_drain.finish(Duration::from_secs(10));
+    tokio::join!(release, tokio::time::sleep(config.shutdown.pause));
+    // The accept loop's closure holds a watch too: it must be over before everything can have let go.
+    let (all_ended, _) = tokio::join!(drain.finish(config.shutdown.drain), accepting);
+    if !all_ended {
+        warn!("requests that still ran were cut");
+    }
+    if let Some(candidate) = keeping.candidate {
+        let _ = candidate.await;
+    }
+    drop(workers);
+    info!("stopped");
+    Ok(())
+}
+
+/// All addresses, of both families where there are both.
+fn bind(address: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
+    if let Some(address) = address {
+        return Ok(listen::bind(address)?);
+    }
+    listen::bind((Ipv6Addr::UNSPECIFIED, PORT).into())
+        .or_else(|_| listen::bind((Ipv4Addr::UNSPECIFIED, PORT).into()))
+        .context("listen")
+}
+
+async fn stop_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
