@@ -17,6 +17,7 @@ mod measure;
 mod process;
 mod report;
 mod results;
+mod sidecar;
 mod upstream;
 
 use std::{
@@ -91,6 +92,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// What the sidecar costs, beside haproxy, nginx and Go's reverse proxy
+    Sidecar(sidecar::Arguments),
     /// Stand for an API server (started by the benchmark itself)
     #[command(hide = true)]
     Upstream(upstream::Arguments),
@@ -136,6 +139,12 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let dir = std::path::absolute(format!("target/bench/run-{}", std::process::id()))?;
     std::fs::create_dir_all(&dir).with_context(|| format!("can't make {}", dir.display()))?;
+    if let Some(Command::Sidecar(arguments)) = &arguments.command {
+        sidecar::run(arguments, &dir)
+            .await
+            .with_context(|| format!("logs are in {}", dir.display()))?;
+        return std::fs::remove_dir_all(&dir).with_context(|| format!("can't remove {}", dir.display()));
+    }
     let bench = Bench::prepare(dir.clone(), arguments)
         .await
         .context("setting up")?;

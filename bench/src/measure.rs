@@ -162,6 +162,12 @@ impl Rounds {
                 .map(|s| &s.cpu[..])
                 .unwrap_or_default()
         };
+        let over_haproxy = self
+            .by_contender
+            .iter()
+            .filter(|samples| !matches!(samples.name, "direct" | "haproxy"))
+            .filter_map(|samples| Some((samples.name, Ratio::of(&samples.cpu, cpu("haproxy"))?)))
+            .collect();
         let ratio = Ratio::of(cpu("gateway"), cpu("haproxy"));
         let against = Ratio::of(cpu("gateway"), cpu("before"));
         let Plan { name, load, target } = self.plan;
@@ -172,6 +178,7 @@ impl Rounds {
             requests: load.requests,
             ways: self.by_contender.into_iter().map(Samples::result).collect(),
             ratio,
+            over_haproxy,
             against,
             target,
         }

@@ -32,6 +32,17 @@ impl Process {
         arguments: &[&str],
         log: PathBuf,
     ) -> anyhow::Result<Self> {
+        Self::start_with(name, program, arguments, &[], log)
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn start_with(
+        name: &'static str,
+        program: &Path,
+        arguments: &[&str],
+        variables: &[(String, String)],
+        log: PathBuf,
+    ) -> anyhow::Result<Self> {
         let output = File::create(&log).with_context(|| format!("can't write {}", log.display()))?;
         // It must not outlive us, whatever happens to us.
         let child = Command::new("setpriv")
@@ -39,6 +50,7 @@ impl Process {
             .arg(program)
             .args(arguments)
             .env_remove("KUBECONFIG")
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)

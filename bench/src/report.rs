@@ -58,14 +58,19 @@ pub(crate) fn markdown(report: &Report) -> String {
 
 /// Puts the tables into the document.
 pub(crate) fn update_document(path: &Path, tables: &str) -> anyhow::Result<()> {
+    replace_between(path, BEGIN, END, tables)
+}
+
+/// Replaces what stands between two lines of a document.
+pub(crate) fn replace_between(path: &Path, begin: &str, end: &str, tables: &str) -> anyhow::Result<()> {
     let document = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
     let (before, rest) = document
-        .split_once(BEGIN)
-        .with_context(|| format!("{} has no line {BEGIN}", path.display()))?;
+        .split_once(begin)
+        .with_context(|| format!("{} has no line {begin}", path.display()))?;
     let (_, after) = rest
-        .split_once(END)
-        .with_context(|| format!("{} has no line {END}", path.display()))?;
-    std::fs::write(path, format!("{before}{BEGIN}\n\n{tables}\n{END}{after}"))
+        .split_once(end)
+        .with_context(|| format!("{} has no line {end}", path.display()))?;
+    std::fs::write(path, format!("{before}{begin}\n\n{tables}\n{end}{after}"))
         .with_context(|| format!("can't write {}", path.display()))
 }
 
@@ -242,19 +247,19 @@ fn real(api_server: &ApiServer) -> Table {
     table
 }
 
-fn way<'a>(scenario: &'a Scenario, name: &str) -> Option<&'a Way> {
+pub(crate) fn way<'a>(scenario: &'a Scenario, name: &str) -> Option<&'a Way> {
     scenario.ways.iter().find(|way| way.name == name)
 }
 
-fn verdict(is_met: bool) -> String {
+pub(crate) fn verdict(is_met: bool) -> String {
     if is_met { "pass" } else { "miss" }.to_owned()
 }
 
-fn none() -> String {
+pub(crate) fn none() -> String {
     "–".to_owned()
 }
 
-fn time(micros: Option<f64>) -> String {
+pub(crate) fn time(micros: Option<f64>) -> String {
     match micros {
         None => none(),
         Some(t) if t >= 1000.0 => format!("{:.2} ms", t / 1000.0),
@@ -268,18 +273,18 @@ fn count(instructions: Option<f64>) -> String {
 }
 
 /// A Markdown table. Every row has as many cells as the head.
-struct Table(Vec<Vec<String>>);
+pub(crate) struct Table(Vec<Vec<String>>);
 
 impl Table {
-    fn new(head: Vec<&str>) -> Self {
+    pub(crate) fn new(head: Vec<&str>) -> Self {
         Self(vec![head.into_iter().map(str::to_owned).collect()])
     }
 
-    fn row(&mut self, cells: Vec<String>) {
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
         self.0.push(cells);
     }
 
-    fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let columns = self.0.first().map_or(0, Vec::len);
         let width = |column: usize| {
             self.0

@@ -28,6 +28,8 @@ pub(crate) struct Scenario {
     pub(crate) ways: Vec<Way>,
     /// The gateway's CPU per request over haproxy's.
     pub(crate) ratio: Option<Ratio>,
+    /// Everybody's CPU per request over haproxy's.
+    pub(crate) over_haproxy: BTreeMap<&'static str, Ratio>,
     /// The gateway's CPU per request over that of another build of it, if one was named.
     pub(crate) against: Option<Ratio>,
     /// What the ratio must not exceed.

@@ -19,7 +19,11 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mk8s_net::{drain::Drain, listen, workers::Workers};
 use mk8s_tls::{ReloadingCertificate, TlsAcceptor, server::ClientAuth};
@@ -37,18 +41,21 @@ pub(crate) struct Arguments {
     certificate: PathBuf,
     #[arg(long)]
     key: PathBuf,
+    /// Refuse whoever comes with another token
+    #[arg(long)]
+    token: Option<String>,
 }
 
 /// Serves until it is ended.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let certificate = ReloadingCertificate::from_files(&arguments.certificate, &arguments.key)?;
-    let tls = mk8s_tls::server::config(certificate, &ClientAuth::None, &[b"h2"])?;
+    let tls = mk8s_tls::server::config(certificate, &ClientAuth::None, &[b"h2", b"http/1.1"])?;
     let listener = listen::bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))?;
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{LISTENING}{}", listener.local_addr()?)?;
     stdout.flush()?;
 
-    let answers = Arc::new(Answers::new());
+    let answers = Arc::new(Answers::new(arguments.token.as_deref()));
     let workers = Arc::new(Workers::per_core("upstream")?);
     let drain = Drain::new();
     listen::accept(listener, workers, drain.watch(), move |stream, _| {
@@ -58,10 +65,19 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await else {
                 return;
             };
+            let speaks_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let service = service_fn(move |request| {
                 let response = answers.to(&request);
                 async move { Ok::<_, Infallible>(response) }
             });
+            if !speaks_http2 {
+                let mut http1 = http1::Builder::new();
+                let _ = http1
+                    .timer(TokioTimer::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+                return;
+            }
             let mut http2 = http2::Builder::new(TokioExecutor::new());
             // As many streams a connection as a Kubernetes API server allows.
             http2.timer(TokioTimer::new()).max_concurrent_streams(100);
@@ -78,11 +94,13 @@ struct Answers {
     list: Bytes,
     event: Bytes,
     connections: AtomicU64,
+    authorization: Option<String>,
 }
 
 impl Answers {
-    fn new() -> Self {
+    fn new(token: Option<&str>) -> Self {
         Self {
+            authorization: token.map(|token| format!("Bearer {token}")),
             small: fixtures::small().into(),
             list: fixtures::list().into(),
             event: fixtures::event().into(),
@@ -95,7 +113,17 @@ impl Answers {
             .uri()
             .query()
             .is_some_and(|query| query.split('&').any(|pair| pair == "watch=1"));
+        let is_known = self.authorization.as_ref().is_none_or(|expected| {
+            let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
+            values.next().is_some_and(|value| value == expected.as_str()) && values.next().is_none()
+        });
         let body = match request.uri().path() {
+            CONNECTIONS_PATH => Answer::whole(self.connections.load(Ordering::Relaxed).to_string().into()),
+            _ if !is_known => {
+                let mut response = Response::new(Answer::whole(Bytes::from_static(b"another token")));
+                *response.status_mut() = StatusCode::UNAUTHORIZED;
+                return response;
+            }
             fixtures::SMALL_PATH => Answer::whole(self.small.clone()),
             fixtures::LIST_PATH if watches => Answer {
                 data: Some(self.event.clone()),
@@ -103,7 +131,6 @@ impl Answers {
             },
             fixtures::LIST_PATH => Answer::whole(self.list.clone()),
             fixtures::VERSION_PATH => Answer::whole(Bytes::from_static(fixtures::VERSION)),
-            CONNECTIONS_PATH => Answer::whole(self.connections.load(Ordering::Relaxed).to_string().into()),
             _ => {
                 let mut response = Response::new(Answer::whole(Bytes::new()));
                 *response.status_mut() = StatusCode::NOT_FOUND;

@@ -2,6 +2,7 @@
 
 mod audit_log;
 pub(crate) mod devcluster;
+mod image;
 mod namespace;
 
 use std::{

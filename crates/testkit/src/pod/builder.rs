@@ -160,17 +160,28 @@ impl<'n> Builder<'n> {
         self.hooks.into_iter().fold(self.pod, |pod, hook| hook(pod))
     }
 
+    /// Makes what it needs, and not the pod: for templates.
+    ///
+    /// # Panics
+    /// If the API server doesn't accept it.
+    #[track_caller]
+    #[must_use]
+    pub fn prepare(self) -> Self {
+        if let Some((name, rules)) = &self.account {
+            self.namespace.apply(&account(name, rules).to_string());
+        }
+        self
+    }
+
     /// Makes it, and what it needs; doesn't wait.
     ///
     /// # Panics
     /// If the API server doesn't accept it.
     #[track_caller]
     pub fn start(self) -> InPod {
-        if let Some((name, rules)) = &self.account {
-            self.namespace.apply(&account(name, rules).to_string());
-        }
-        let in_pod = InPod::existing(self.namespace, &self.name);
-        let pod = self.into_json().to_string();
+        let prepared = self.prepare();
+        let in_pod = InPod::existing(prepared.namespace, &prepared.name);
+        let pod = prepared.into_json().to_string();
         in_pod
             .kubectl
             .run_with(["create", "--filename", "-"], pod.as_bytes())

@@ -37,6 +37,11 @@ impl Pods {
         }
     }
 
+    /// With the sidecar, in a namespace of their own.
+    pub(crate) fn injected() -> Self {
+        Self::changed_by(inject)
+    }
+
     /// Their namespace.
     pub(crate) fn namespace(&self) -> &Namespace {
         &self.namespace
@@ -65,6 +70,18 @@ impl Pods {
     pub(crate) fn other(&self) -> InPod {
         InPod::named(&self.namespace, "other").start()
     }
+}
+
+/// What `mk8s inject` does, with the sidecar that was built here.
+pub(crate) fn inject(mut pod: Value) -> Value {
+    let settings = json!({"image": Cluster::shared().image("mca-proxy"), "imagePullPolicy": "Never"});
+    let settings = serde_json::from_value(settings).expect("settings");
+    let injection = match mk8s_inject::inject(&pod, &settings).expect("a pod that can be injected") {
+        mk8s_inject::Outcome::Inject(injection) => injection,
+        mk8s_inject::Outcome::Skip { reason } => panic!("not injected: {reason}"),
+    };
+    json_patch::patch(&mut pod, &injection.patch).expect("a patch that fits");
+    pod
 }
 
 pub(crate) fn crud(pods: &Pods, client: Client) {
@@ -159,6 +176,13 @@ pub(crate) fn get_repeatedly(pods: &Pods, client: Client) {
     assert_eq!(answer["failures"], 0, "{answer}");
     let requests = answer["requests"].as_u64().expect("a number");
     assert!(requests > 1, "{answer}");
+}
+
+/// A client reads what the pod has for a token, whatever that is.
+pub(crate) fn finds_the_token(pods: &Pods, client: Client) {
+    let pod = pods.resting("client");
+    let token = pod.exec(["cat", TOKEN]).ok().stdout;
+    assert_eq!(read_token(&pod, client), token_read(&token));
 }
 
 /// What the client finds where a pod has its token.

@@ -114,7 +114,9 @@ fn a_service_account_that_may_impersonate_may_do_so_through_the_sidecar() {
     let refused = sidecar.request("GET", &path, &[("Impersonate-User", "jane")], b"");
     assert_eq!(refused.status, 403);
     assert!(
-        refused.text().contains(&format!("system:serviceaccount:{}:app", namespace.name()))
+        refused
+            .text()
+            .contains(&format!("system:serviceaccount:{}:app", namespace.name()))
             && refused.text().contains("impersonate"),
         "{}",
         refused.text()
@@ -140,9 +142,16 @@ subjects: [{{kind: ServiceAccount, name: app, namespace: {}}}]
         (ran.code == Some(0)).then(|| ran.json())
     });
     assert_eq!(who["status"]["userInfo"]["username"], "jane");
-    let masters = [("Impersonate-User", "jane"), ("Impersonate-Group", "system:masters")];
+    let masters = [
+        ("Impersonate-User", "jane"),
+        ("Impersonate-Group", "system:masters"),
+    ];
     let masters = sidecar.request("GET", "/api/v1/nodes", &masters, b"");
-    assert!(masters.status == 403 && masters.text().contains("impersonate"), "{}", masters.text());
+    assert!(
+        masters.status == 403 && masters.text().contains("impersonate"),
+        "{}",
+        masters.text()
+    );
     let admin = Cluster::shared().kubectl();
     admin
         .run(["delete", "clusterrolebinding,clusterrole", &name])

@@ -95,7 +95,13 @@ fn applied_patched_scaled_and_watched_objects_are_the_api_servers_own() {
         kubectl.run(["auth", "can-i", "get", "configmaps"]).ok().text(),
         "yes"
     );
-    assert_eq!(kubectl.run(["auth", "can-i", "get", "configmaps", "--namespace", "default"]).stdout.trim(), "no");
+    assert_eq!(
+        kubectl
+            .run(["auth", "can-i", "get", "configmaps", "--namespace", "default"])
+            .stdout
+            .trim(),
+        "no"
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ const SECRET: &str = "mk8s-webhook-tls";
 const QUICK: &str = "{settle: 1s}";
 
 /// A webhook for one test's namespace alone, and in it.
-struct Webhook {
+pub(crate) struct Webhook {
     replicas: Vec<Replica>,
     namespace: Namespace,
     /// What is not in a namespace has this name: the configuration and the roles.
@@ -70,7 +70,13 @@ impl Webhook {
 
     /// With a certificate of its own and two replicas, ready.
     fn start(tls: &str) -> Self {
+        Self::start_with(tls, "")
+    }
+
+    /// The same, with more lines in `webhook.yaml`.
+    pub(crate) fn start_with(tls: &str, settings: &str) -> Self {
         let mut webhook = Self::prepare(tls);
+        webhook.settings.push_str(settings);
         webhook.namespace.apply(&webhook.manifest("webhook.yaml"));
         webhook.add("a");
         webhook.add("b");
@@ -115,6 +121,11 @@ impl Webhook {
             assert!(own.contains(&format!("values: [{namespace}]")), "{own}");
         }
         own.replace("mk8s-system", namespace)
+    }
+
+    /// The one namespace that it is asked about.
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
     }
 
     /// One replica more.
