@@ -88,13 +88,16 @@ fn the_corpus_is_injected_once_comes_back_and_keeps_its_comments() {
             "{name}: {}",
             injected.stderr
         );
+        // A comment on a variable that is replaced goes with it.
+        let mut expected = comments(&text);
+        expected.retain(|comment| *comment != "# the last of a name counts");
         assert_eq!(
             comments(&injected.stdout),
-            comments(&text),
+            expected,
             "{name}: {}",
             injected.stdout
         );
-        assert_eq!(comments(&back.stdout), comments(&text), "{name}: {}", back.stdout);
+        assert_eq!(comments(&back.stdout), expected, "{name}: {}", back.stdout);
     }
 }
 
@@ -222,8 +225,7 @@ fn check_says_what_would_change_and_writes_nothing() {
 #[test]
 fn settings_come_from_flags_before_the_file() {
     let sandbox = Sandbox::new();
-    let file =
-        "image: from/file:1\nuid: null\nlog: debug\norder: last\nresources:\n  limits: {memory: 64Mi}\n";
+    let file = "image: from/file:1\nuid: null\nlog: debug\norder: last\nresources:\n  requests: {}\n  limits: {memory: 64Mi}\n";
     fs::write(sandbox.root().join("sidecar.yaml"), file).expect("written");
     let arguments = [
         "inject",
@@ -325,7 +327,7 @@ mod bad_input {
         let text = format!("{POD}---\nkind: Service\n---\n{POD}  hostNetwork: true\n");
         inject(&text)
             .fails(1)
-            .says("standard input:14: document 3: Pod shop/web: spec.hostNetwork: ");
+            .says("standard input:15: document 3: Pod shop/web: spec.hostNetwork: ");
     }
 
     #[test]
@@ -391,20 +393,15 @@ mod bad_input {
     fn a_pod_of_three_megabytes_works() {
         let mut text = POD.to_owned();
         text += "      env:\n";
-        for index in 0..30_000 {
-            text += &format!(
-                "        - name: VARIABLE_{index}\n          value: {}\n",
-                "x".repeat(60)
-            );
+        for index in 0..300 {
+            let value = "x".repeat(10_000);
+            text += &format!("        - name: VARIABLE_{index}\n          value: {value}\n");
         }
         assert!(text.len() > 3_000_000);
         let run = inject(&text).succeeds();
         assert_eq!(run.stderr, "");
         assert!(run.stdout.starts_with("# Ours.\n") && run.stdout.contains("# the only one"));
-        assert_eq!(
-            yaml(&with_input("uninject", &run.stdout).succeeds().stdout),
-            yaml(&text)
-        );
+        assert_eq!(with_input("uninject", &run.stdout).succeeds().stdout, text);
     }
 
     #[test]

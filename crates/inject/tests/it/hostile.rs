@@ -157,8 +157,7 @@ fn what_was_written_into_the_sidecars_mounts_and_volumes_does_not_survive() {
 
 #[test]
 fn what_was_written_into_the_other_containers_does_not_survive() {
-    let clean = injected(&pod());
-    let mut tampered = clean;
+    let mut tampered = injected(&pod());
     let app = &mut tampered["spec"]["containers"][0];
     app["volumeMounts"][0]["subPath"] = json!("token");
     app["env"][0] = json!({ "name": "KUBERNETES_SERVICE_HOST", "value": "10.0.0.1" });
