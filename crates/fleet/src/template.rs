@@ -145,5 +145,8 @@ mod tests {
             ])
             .expect("request");
         assert_eq!(bare.uri(), "/api/v1/pods");
+        let request = Request::get("/api/v1/pods").body(Body::empty()).expect("request");
+        let plain = Template::new(request).expect("JSON");
+        assert_eq!(plain.request(&[]).expect("request").uri(), "/api/v1/pods");
     }
 }

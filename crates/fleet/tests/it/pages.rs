@@ -238,6 +238,32 @@ async fn a_cluster_that_is_down_fails_the_first_page() {
     );
 }
 
+#[tokio::test]
+async fn a_cluster_that_minds_no_limit_is_cut_all_the_same() {
+    let everything = |_: &http::Request<mk8s_net::Body>| {
+        let items = ["1", "2", "3"].map(|name| object(name, "7")).join(",");
+        let text = format!(r#"{{"items":[{items}],"kind":"L","metadata":{{"resourceVersion":"7"}}}}"#);
+        json_answer(mk8s_net::Body::full(text))
+    };
+    let clusters = Clusters::default().with("a", everything).with("b", everything);
+    let clusters = Arc::new(clusters);
+    let mut found = Vec::new();
+    let mut token = String::new();
+    for _ in 0..6 {
+        let uri = format!("/apis/x.example/v1/things?limit=1&continue={token}");
+        let page = list(&clusters, &["a", "b"], &uri).await;
+        assert_eq!(page["kind"], "L");
+        assert_eq!(page["metadata"]["resourceVersion"], "mca1.a~7~b~7");
+        found.extend(items(&page));
+        token = page["metadata"]["continue"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+    }
+    assert_eq!(found, ["1@a", "2@a", "3@a", "1@b", "2@b", "3@b"]);
+    assert_eq!(token, "");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

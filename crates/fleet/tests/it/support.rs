@@ -365,13 +365,24 @@ impl Reading {
                 let line: Vec<u8> = self.text.drain(..=end).collect();
                 return Some(serde_json::from_slice(&line).expect("an event"));
             }
-            let Some(frame) = self.body.frame().await else {
+            let Some(frame) = self.frame().await else {
                 assert!(self.text.is_empty(), "it ends between events");
                 return None;
             };
             let frame = frame.expect("not broken off");
             self.text.extend_from_slice(frame.data_ref().expect("data"));
         }
+    }
+
+    async fn frame(&mut self) -> Option<Result<Frame<Bytes>, BoxError>> {
+        // Nothing here takes time: what doesn't come soon never comes.
+        for _ in 0..1000 {
+            if let Some(frame) = self.body.frame().now_or_never() {
+                return frame;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("nothing comes, and it doesn't end");
     }
 
     /// The next events.
