@@ -9,7 +9,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 use mk8s_connect::in_cluster::SERVICE_ACCOUNT;
-use mk8s_telemetry::LogFormat;
+use mk8s_telemetry::{LogFormat, Traces, TracesError};
 
 use crate::limit::Limit;
 
@@ -113,6 +113,12 @@ pub(crate) struct Run {
     /// Requests that it may make at once [default: twice MCA_QPS]
     #[arg(long, env = "MCA_BURST", value_name = "N", requires = "qps")]
     burst: Option<NonZeroU32>,
+    /// Send spans to this collector: http://HOST:PORT, OTLP over gRPC [default: nowhere]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// How many of the requests that come without a trace begin one, between 0 and 1
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    trace_share: f64,
     /// Threads that carry traffic [default: one per core, two at most]
     #[arg(long, env = "MCA_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: Option<u16>,
@@ -174,6 +180,18 @@ impl Run {
         )
     }
 
+    /// Where spans go.
+    pub(crate) fn traces(&self) -> Result<Option<Traces>, TracesError> {
+        let Some(endpoint) = self
+            .otlp_endpoint
+            .as_deref()
+            .filter(|endpoint| !endpoint.is_empty())
+        else {
+            return Ok(None);
+        };
+        Traces::to_collector(endpoint, "mca-proxy", env!("CARGO_PKG_VERSION"), self.trace_share).map(Some)
+    }
+
     /// The rate limit.
     pub(crate) fn limit(&self) -> Option<Limit> {
         let qps = self.qps?;
@@ -190,6 +208,13 @@ impl Run {
         } else {
             path.to_owned()
         }
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("give a number between 0 and 1".to_owned()),
     }
 }
 

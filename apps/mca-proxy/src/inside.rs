@@ -7,14 +7,15 @@ use std::{
     time::Instant,
 };
 
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use mk8s_fleet::{Ask, Asked};
 use mk8s_model::{AuthMethod, ClusterName, Identity, InvalidIdentity, KubeRequest};
 use mk8s_net::Body;
 use mk8s_proxy::{Caller, Inbound, Proxy, Upgrade};
+use mk8s_telemetry::{RequestSpan, Traces};
 
 use crate::{
-    metrics::Metrics,
+    metrics::{Metrics, Series},
     route::{self, Way},
     routes::Routes,
     several,
@@ -25,6 +26,7 @@ pub(crate) struct Inside {
     asker: Asker,
     routes: Arc<Routes>,
     metrics: Arc<Metrics>,
+    traces: Option<Arc<Traces>>,
 }
 
 /// Asks clusters by the one path. Cheap to clone.
@@ -41,6 +43,7 @@ impl Inside {
         proxy: Proxy,
         routes: Arc<Routes>,
         metrics: Arc<Metrics>,
+        traces: Option<Arc<Traces>>,
     ) -> Result<Self, InvalidIdentity> {
         let asker = Asker {
             proxy,
@@ -51,6 +54,7 @@ impl Inside {
             asker,
             routes,
             metrics,
+            traces,
         })
     }
 
@@ -75,6 +79,10 @@ impl Inside {
         let kube = KubeRequest::classify(request.method(), request.uri()).ok();
         let series = self.metrics.series(request.method(), kube.as_ref(), way.label());
         drop(kube);
+        let span = self
+            .traces
+            .as_ref()
+            .map(|traces| begin(traces, &series, &mut request));
         let asker = Asker {
             source,
             ..self.asker.clone()
@@ -88,8 +96,28 @@ impl Inside {
         };
         self.metrics
             .answered(&series, response.status(), started.elapsed());
+        if let Some(span) = span {
+            span.answered(response.status().as_u16());
+        }
         response
     }
+}
+
+/// Begins a span, and lets whoever is asked next continue the trace.
+fn begin(traces: &Traces, series: &Series, request: &mut Request<Body>) -> RequestSpan {
+    let mut set = Vec::new();
+    let span = traces.begin(
+        series.to_string(),
+        |name| request.headers().get(name)?.to_str().ok(),
+        |name, value| set.push((name.to_owned(), value)),
+        series.attributes(),
+    );
+    for (name, value) in set {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            request.headers_mut().insert(name, value);
+        }
+    }
+    span
 }
 
 impl Asker {

@@ -5,7 +5,7 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     convert::Infallible,
-    fmt::Write as _,
+    fmt::{self, Write as _},
     net::SocketAddr,
     sync::{Arc, PoisonError, RwLock, atomic::AtomicI64},
     time::Duration,
@@ -58,6 +58,25 @@ pub(crate) struct Series {
     latency: Histogram,
     /// By status code; few occur.
     codes: RwLock<Vec<(u16, Counter)>>,
+}
+
+impl Series {
+    /// What a span says of such a request.
+    pub(crate) fn attributes(&self) -> [(&'static str, String); 3] {
+        let labels = &self.labels;
+        [
+            ("http.request.method", labels.method.clone()),
+            ("k8s.resource", labels.resource.clone()),
+            ("k8s.cluster.name", labels.cluster.clone()),
+        ]
+    }
+}
+
+/// As a span is called: few names, and no object's.
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.labels.method, self.labels.resource)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -82,12 +82,13 @@ async fn serve(run: &Run) -> anyhow::Result<()> {
     .relaying_impersonation();
     let tls = mk8s_tls::server::config(certificate.clone(), &ClientAuth::None, serve::ALPN)?;
     let metrics = Metrics::new();
+    let traces = run.traces()?.map(Arc::new);
     let door = Door::new(Entrance {
         tls,
         placeholder: account.placeholder.clone(),
         limit: run.limit(),
         metrics: metrics.clone(),
-        inside: Inside::new(proxy, routes.clone(), metrics.clone())?,
+        inside: Inside::new(proxy, routes.clone(), metrics.clone(), traces.clone())?,
     });
     let metrics_listener = match run.metrics_port {
         Some(port) => Some(TcpListener::from_std(listen::bind(metrics::address(port))?)?),
@@ -131,8 +132,13 @@ async fn serve(run: &Run) -> anyhow::Result<()> {
         }
     };
     let (all_ended, ()) = tokio::join!(drain.finish(run.drain()), accepting);
+    drop((door, workers));
     if !all_ended {
         warn!("requests that still ran were cut");
+    }
+    if let Some(traces) = traces.and_then(Arc::into_inner) {
+        // It waits for a thread of its own, which needs this one to send.
+        let _ = tokio::task::spawn_blocking(|| traces.finish()).await;
     }
     Ok(())
 }

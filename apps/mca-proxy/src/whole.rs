@@ -5,7 +5,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use mk8s_net::{Body, status::Status};
 
 /// The longest body that is looked into: what the API server takes.
-const MAX_BODY: usize = 3 * 1024 * 1024;
+pub(crate) const MAX_BODY: usize = 3 * 1024 * 1024;
 
 /// Reads a request's body and takes it away.
 ///

@@ -1,4 +1,4 @@
-//! What a program says about itself: log lines on stderr, and numbers for Prometheus.
+//! What a program says about itself: log lines on stderr, numbers for Prometheus, spans for OpenTelemetry.
 //!
 //! Two rules for whoever adds to it: a secret never becomes a field or a label, and a label takes its values from a
 //! list that somebody wrote down (an outcome, a verb, a cluster), never from what a client sent (a path, a user, an
@@ -7,7 +7,9 @@
 mod logging;
 mod metrics;
 mod process;
+mod traces;
 
 pub use logging::{InvalidLogFormat, LogFormat, LoggingError, init_logging, subscriber};
 pub use metrics::{Metrics, OPENMETRICS_CONTENT_TYPE};
 pub use prometheus_client;
+pub use traces::{RequestSpan, Traces, TracesError};
