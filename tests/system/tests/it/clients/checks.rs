@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use mk8s_testkit::{
     Cluster, InPod, Kubectl, Namespace, eventually,
-    pod::{Builder, Client, Event},
+    pod::{Builder, Client, Outcome},
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -95,26 +95,37 @@ pub(crate) fn crud(pods: &Pods, client: Client) {
 }
 
 pub(crate) fn watch(pods: &Pods, client: Client) {
-    let command = client.command(&["watch", "--seconds", "20"]);
+    // Longer than it will take: how long that is depends on the machine.
+    let command = client.command(&["watch", "--seconds", "600"]);
     let pod = pods.pod("client").command(command).start();
     eventually("the watch to begin", || {
         let seen = pod.client_log().events();
         seen.iter().any(|event| event.name == ALWAYS_THERE).then_some(())
     });
     let versions = change_repeatedly(&pods.namespace().kubectl());
-    pod.reach("Succeeded", Duration::from_secs(60));
+    let outcome = eventually("the watch to see the end, and to last 20 s", || {
+        let outcome = pod.client_log();
+        let is_gone = !of_ours(&outcome, "deleted").is_empty();
+        (is_gone && outcome.answer()["second"].as_u64() >= Some(20)).then_some(outcome)
+    });
 
-    let outcome = pod.client_log().ok();
-    let events = outcome.events();
-    let of_ours = |kind: &str| -> Vec<&str> {
-        let ours = |event: &&Event| event.name == CHANGING && event.kind == kind;
-        let events = events.iter().filter(ours);
-        events.map(|event| event.resource_version.as_str()).collect()
-    };
-    assert_eq!(of_ours("applied"), versions);
-    assert_eq!(of_ours("deleted").len(), 1);
-    assert_eq!(outcome.answer()["errors"], 0, "{:?}", outcome.answer());
-    assert_eq!(outcome.answer()["events"], events.len());
+    assert_eq!(of_ours(&outcome, "applied"), versions);
+    assert_eq!(of_ours(&outcome, "deleted").len(), 1);
+    assert_eq!(outcome.answer()["errors"], 0, "{}", pod.log());
+    assert_eq!(outcome.answer()["events"], outcome.events().len());
+
+    // One that comes to its end says how it went.
+    let short = pod.client(client, &["watch", "--seconds", "2"]).ok();
+    assert_eq!(short.answer()["errors"], 0, "{}", short.answer());
+}
+
+/// The versions of the changing ConfigMap that came with events of this kind.
+fn of_ours(outcome: &Outcome, kind: &str) -> Vec<String> {
+    let events = outcome.events().into_iter();
+    events
+        .filter(|event| event.name == CHANGING && event.kind == kind)
+        .map(|event| event.resource_version)
+        .collect()
 }
 
 /// Makes a ConfigMap, changes it, and deletes it. The answer is all its versions but the last.

@@ -1,7 +1,5 @@
 //! kubectl in a pod.
 
-use std::time::Duration;
-
 use mk8s_testkit::{eventually, kubectl};
 
 use super::checks::{ACCOUNT, Pods, change_repeatedly};
@@ -40,23 +38,31 @@ fn creates_gets_lists_replaces_patches_and_deletes() {
 fn sees_each_change_of_what_it_watches() {
     let pods = Pods::plain();
     let template = r#"jsonpath={.type} {.object.metadata.name} {.object.metadata.resourceVersion}{"\n"}"#;
-    let watch = format!(
-        "timeout 20 {} get configmaps --watch --output-watch-events --output '{template}'; echo ended",
-        kubectl::current().display()
-    );
-    let pod = pods.pod("client").command(["sh", "-c", &watch]).start();
+    let me = kubectl::current().to_str().expect("a path that is text");
+    let what = [
+        "get",
+        "configmaps",
+        "--watch",
+        "--output-watch-events",
+        "--output",
+        template,
+    ];
+    let watch = [me].into_iter().chain(what);
+    let pod = pods.pod("client").command(watch).start();
     eventually("the watch to begin", || {
         pod.log().contains("ADDED kube-root-ca.crt ").then_some(())
     });
     let versions = change_repeatedly(&pods.namespace().kubectl());
-    pod.reach("Succeeded", Duration::from_secs(60));
+    let log = eventually("the watch to see the end", || {
+        let log = pod.log();
+        log.contains("DELETED changing ").then_some(log)
+    });
 
-    let log = pod.log();
     let seen: Vec<_> = log
         .lines()
         .filter_map(|line| line.split_once(" changing "))
         .collect();
-    let ([(first, _), .., (last, _)], true) = (&seen[..], log.ends_with("ended\n")) else {
+    let [(first, _), .., (last, _)] = &seen[..] else {
         panic!("{log}");
     };
     assert_eq!((*first, *last), ("ADDED", "DELETED"), "{log}");
