@@ -20,6 +20,7 @@ mod diff;
 mod kubernetes;
 mod lists;
 mod paths;
+mod places;
 mod pod;
 mod quantity;
 mod recognise;
@@ -49,6 +50,7 @@ use crate::{
     contract::CONTAINER,
     pod::{Object, objects, text},
     recognise::{Injected, recognise},
+    record::Record,
 };
 
 /// What to do to a pod.
@@ -96,14 +98,14 @@ pub fn inject_at(stage: Stage, pod: &Value, settings: &Settings) -> Result<Outco
     }
     let injected = recognise(spec)?;
     let mut warnings = Vec::new();
-    let original = match injected {
-        Injected::No => pod.clone(),
+    let (original, known) = match injected {
+        Injected::No => (pod.clone(), Record::new()),
         Injected::Yes => {
-            let record = restore::record(pod).unwrap_or_else(|error| {
+            let known = restore::record(pod).unwrap_or_else(|error| {
                 warnings.push(error.to_string());
-                record::Record::new()
+                Record::new()
             });
-            restore::restore(pod.clone(), &record)
+            (restore::restore(pod.clone(), &known), known)
         }
     };
     let wishes = Wishes::read(pod::annotations(&original), settings)?;
@@ -116,7 +118,8 @@ pub fn inject_at(stage: Stage, pod: &Value, settings: &Settings) -> Result<Outco
     }
     refuse(spec, &wishes)?;
     warnings.extend(warnings::warnings(spec, &wishes));
-    let mut target = transform::transform(original, &wishes)?;
+    let mut target = transform::transform(original, &wishes, &known)?;
+    places::keep_places(&mut target, pod);
     if let (Some(made), Some(present)) = (sidecar_mut(&mut target), sidecar(pod)) {
         adopt::adopt(made, present, &wishes.settings, stage);
     }

@@ -30,6 +30,11 @@ impl Taken {
     pub(crate) fn is_empty(&self) -> bool {
         self.was.is_none() && self.removed.is_empty()
     }
+
+    /// Takes over what the list was before there was anything in it.
+    pub(crate) fn inherit(&mut self, older: &Self) {
+        self.was = self.was.or(older.was);
+    }
 }
 
 /// What is done to a list.

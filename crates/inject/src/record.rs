@@ -84,6 +84,21 @@ impl Record {
         }
     }
 
+    /// Takes over from an older note how things were before anything was in them. It matters once they are empty again: a
+    /// template without metadata gives pods with some, and the pods' note stays the template's.
+    pub(crate) fn inherit(&mut self, older: &Self) {
+        self.metadata = self.metadata.or(older.metadata);
+        self.annotations = self.annotations.or(older.annotations);
+        self.init_containers.inherit(&older.init_containers);
+        self.volumes.inherit(&older.volumes);
+        for (name, older) in &older.containers {
+            if let Some(container) = self.containers.get_mut(name) {
+                container.env.inherit(&older.env);
+                container.volume_mounts.inherit(&older.volume_mounts);
+            }
+        }
+    }
+
     /// The annotation's value.
     pub(crate) fn write(&self) -> Result<String, Refused> {
         serde_json::to_string(self).map_err(|error| Refused::Record {

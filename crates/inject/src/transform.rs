@@ -21,8 +21,9 @@ const LARGEST_ANNOTATIONS: usize = 256 * 1024;
 /// What the volumes of the API server's ServiceAccount admission begin with.
 const ADMISSION_VOLUME_PREFIX: &str = "kube-api-access-";
 
-/// Puts the sidecar in. The pod has none: no container, volume or mount of injection's names.
-pub(crate) fn transform(mut pod: Value, wishes: &Wishes) -> Result<Value, Refused> {
+/// Puts the sidecar in. The pod has none: no container, volume or mount of injection's names. `known` is the note of an
+/// injection before, if there was one.
+pub(crate) fn transform(mut pod: Value, wishes: &Wishes, known: &Record) -> Result<Value, Refused> {
     let container = sidecar::container(wishes)?;
     let mut record = Record::new();
     if let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) {
@@ -42,7 +43,7 @@ pub(crate) fn transform(mut pod: Value, wishes: &Wishes) -> Result<Value, Refuse
         });
     }
     if let Some(pod) = pod.as_object_mut() {
-        annotate(pod, record)?;
+        annotate(pod, record, known)?;
     }
     Ok(pod)
 }
@@ -144,7 +145,7 @@ fn change_volumes(spec: &mut Object, lost: &BTreeSet<String>, wishes: &Wishes, r
 }
 
 /// Writes the note onto the pod.
-fn annotate(pod: &mut Object, mut record: Record) -> Result<(), Refused> {
+fn annotate(pod: &mut Object, mut record: Record, known: &Record) -> Result<(), Refused> {
     record.metadata = match pod.get("metadata") {
         None => Some(Before::Absent),
         Some(Value::Null) => Some(Before::Null),
@@ -168,6 +169,7 @@ fn annotate(pod: &mut Object, mut record: Record) -> Result<(), Refused> {
             ));
         }
     };
+    record.inherit(known);
     annotations.insert(INJECTED_ANNOTATION.to_owned(), record.write()?.into());
     let bytes = annotations
         .iter()

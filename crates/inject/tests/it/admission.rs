@@ -135,3 +135,62 @@ fn a_service_account_that_withholds_its_token_is_heeded_at_admission() {
     explicit["spec"]["automountServiceAccountToken"] = json!(true);
     injection_at(Stage::Admission, &explicit, &Settings::default());
 }
+
+#[test]
+fn volumes_and_mounts_stay_where_others_add_theirs() {
+    let mut pod = admitted(&Settings::default());
+    pod["spec"]["volumes"]
+        .as_array_mut()
+        .expect("volumes")
+        .push(json!({ "name": "late", "emptyDir": {} }));
+    pod["spec"]["volumes"]
+        .as_array_mut()
+        .expect("volumes")
+        .insert(0, json!({ "name": "claim", "emptyDir": {} }));
+    let mounts = &mut pod["spec"]["containers"][0]["volumeMounts"];
+    mounts
+        .as_array_mut()
+        .expect("mounts")
+        .push(json!({ "name": "late", "mountPath": "/late" }));
+    pod["spec"]["containers"][0]["env"]
+        .as_array_mut()
+        .expect("a list")
+        .push(json!({ "name": "LATE", "value": "x" }));
+    is_left_alone(&pod, &Settings::default());
+    let other = Settings {
+        image: "other:2".parse().expect("an image"),
+        ..Settings::default()
+    };
+    let patch = injection_at(Stage::Admission, &pod, &other).patch;
+    assert_eq!(patch.len(), 1, "{patch:?}");
+}
+
+#[test]
+fn pods_of_an_injected_template_have_more_than_it_and_pass() {
+    for template in [
+        json!({ "spec": { "containers": [{ "name": "app" }] } }),
+        json!({ "metadata": null, "spec": { "containers": [{ "name": "app" }], "initContainers": null, "volumes": [] } }),
+        json!({ "metadata": { "annotations": {} }, "spec": { "containers": [{ "name": "app" }] } }),
+    ] {
+        let mut pod = injected(&template);
+        pod["metadata"]["generateName"] = json!("web-");
+        pod["metadata"]["annotations"]["example.com/added"] = json!("x");
+        pod["spec"]["initContainers"]
+            .as_array_mut()
+            .expect("a list")
+            .push(json!({ "name": "late" }));
+        pod["spec"]["volumes"]
+            .as_array_mut()
+            .expect("a list")
+            .push(json!({ "name": "late", "emptyDir": {} }));
+        let pod = apply(
+            &pod,
+            &injection_at(Stage::Admission, &pod, &Settings::default()).patch,
+        );
+        is_left_alone(&pod, &Settings::default());
+        assert_eq!(
+            pod["metadata"]["annotations"][contract::INJECTED_ANNOTATION],
+            injected(&template)["metadata"]["annotations"][contract::INJECTED_ANNOTATION]
+        );
+    }
+}
