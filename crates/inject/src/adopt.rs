@@ -16,19 +16,25 @@ pub(crate) fn adopt(made: &mut Value, present: &Object, settings: &Settings, sta
     keep(made, present, "terminationMessagePath", |value| {
         value == "/dev/termination-log"
     });
-    if settings.image_pull_policy.is_none() {
-        keep(made, present, "imagePullPolicy", |value| {
-            ["Always", "IfNotPresent", "Never"]
-                .iter()
-                .any(|policy| value == policy)
-        });
-    } else if present.get("imagePullPolicy") == Some(&json!("Always")) {
-        // The admission plugin AlwaysPullImages.
-        made.insert("imagePullPolicy".to_owned(), json!("Always"));
+    let filled_in = settings
+        .image_pull_policy
+        .is_none()
+        .then(|| default_pull_policy(settings.image.as_str()));
+    let policy = present.get("imagePullPolicy").and_then(Value::as_str);
+    // The admission plugin AlwaysPullImages overrides whatever is set.
+    if policy == Some("Always") || (policy.is_some() && policy == filled_in) {
+        made.insert("imagePullPolicy".to_owned(), policy.into());
     }
     keep(made, present, "resizePolicy", is_resize_policy);
     adopt_security_context(made, present, settings);
     adopt_resources(made, present, stage);
+}
+
+/// What Kubernetes sets if nothing is: by the tag.
+fn default_pull_policy(image: &str) -> &'static str {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    let is_pinned = name.contains('@') || name.split_once(':').is_some_and(|(_, tag)| tag != "latest");
+    if is_pinned { "IfNotPresent" } else { "Always" }
 }
 
 fn keep(made: &mut Object, present: &Object, key: &str, may: impl FnOnce(&Value) -> bool) {
@@ -117,4 +123,22 @@ fn same(a: &Value, b: &Value) -> bool {
 
 fn quantity(value: &Value) -> Option<Quantity> {
     value.as_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pull_policy_follows_the_tag() {
+        for (image, policy) in [
+            ("mca-proxy", "Always"),
+            ("mca-proxy:latest", "Always"),
+            ("localhost:5000/mca-proxy", "Always"),
+            ("localhost:5000/mca-proxy:1", "IfNotPresent"),
+            ("mca-proxy@sha256:abc", "IfNotPresent"),
+        ] {
+            assert_eq!(default_pull_policy(image), policy, "{image}");
+        }
+    }
 }

@@ -145,6 +145,14 @@ fn refuse(spec: &Object, wishes: &Wishes) -> Result<(), Refused> {
     if pod::is_true(spec, "shareProcessNamespace") && !wishes.allow_shared_process_namespace {
         return Err(Refused::SharedProcessNamespace);
     }
+    let metrics_port = wishes.settings.metrics_port.map(u16::from);
+    if metrics_port == Some(contract::LISTEN_PORT) {
+        let taken_by = "the sidecar's way to the API".to_owned();
+        return Err(Refused::MetricsPort {
+            port: contract::LISTEN_PORT,
+            taken_by,
+        });
+    }
     for container in pod::containers(spec) {
         // Before injection such a volume needn't be there; after it, it would be.
         let mut mounts = objects(container.object, "volumeMounts").enumerate();
@@ -156,14 +164,11 @@ fn refuse(spec: &Object, wishes: &Wishes) -> Result<(), Refused> {
         }
         let ports = pod::list(container.object, "ports").iter();
         let mut ports = ports.filter_map(|port| port.get("containerPort")?.as_u64());
-        if let Some(port) = wishes.settings.metrics_port
-            && ports.any(|taken| taken == u64::from(port.get()))
+        if let Some(port) = metrics_port
+            && ports.any(|taken| taken == u64::from(port))
         {
             let taken_by = format!("container {}", container.name());
-            return Err(Refused::MetricsPort {
-                port: port.get(),
-                taken_by,
-            });
+            return Err(Refused::MetricsPort { port, taken_by });
         }
     }
     Ok(())

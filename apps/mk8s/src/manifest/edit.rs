@@ -151,22 +151,17 @@ fn find(document: &Document, path: &Pointer) -> Option<YamlNode> {
 }
 
 fn put(mapping: &Mapping, key: &str, value: &Value) -> Option<()> {
+    // `[]` and `{}`, which come back when a pod is uninjected, have no block style.
+    let flow = || Document::from_str(&value.to_string()).ok();
     match value {
-        Value::Bool(value) => drop(mapping.set(key, *value)),
-        Value::String(text) => drop(mapping.set(key, text.as_str())),
-        Value::Number(number) => drop(mapping.set(key, number.as_i64()?)),
-        Value::Object(object) if !object.is_empty() => drop(mapping.set(key, block(value)?.as_mapping()?)),
-        Value::Array(list) if !list.is_empty() => drop(mapping.set(key, block(value)?.as_sequence()?)),
-        // `null`, `[]` and `{}` come back when a pod is uninjected.
-        Value::Null | Value::Object(_) | Value::Array(_) => {
-            let text = value.to_string();
-            let flow = Document::from_str(&text).ok()?;
-            match value {
-                Value::Array(_) => drop(mapping.set(key, flow.as_sequence()?)),
-                Value::Object(_) => drop(mapping.set(key, flow.as_mapping()?)),
-                _ => drop(mapping.set(key, flow.as_scalar()?)),
-            }
-        }
+        Value::Null => mapping.set(key, flow()?.as_scalar()?),
+        Value::Bool(value) => mapping.set(key, *value),
+        Value::Number(number) => mapping.set(key, number.as_i64()?),
+        Value::String(text) => mapping.set(key, text.as_str()),
+        Value::Array(list) if list.is_empty() => mapping.set(key, flow()?.as_sequence()?),
+        Value::Array(_) => mapping.set(key, block(value)?.as_sequence()?),
+        Value::Object(object) if object.is_empty() => mapping.set(key, flow()?.as_mapping()?),
+        Value::Object(_) => mapping.set(key, block(value)?.as_mapping()?),
     }
     Some(())
 }

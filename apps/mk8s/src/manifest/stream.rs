@@ -108,6 +108,7 @@ pub(super) fn parse(text: &str) -> Result<Node, (usize, String)> {
         with_snippet: false,
         // The file's size is bound; this bounds what aliases make of it. A List of a whole cluster's pods has many nodes.
         budget: serde_saphyr::budget! { max_events: 20_000_000, max_nodes: 20_000_000, max_depth: 128 },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000 },
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let line = error

@@ -15,6 +15,8 @@ fn every_command_teaches_itself() {
         "clusters use",
         "kubeconfig",
         "credential",
+        "inject",
+        "uninject",
         "completion",
         "version",
     ] {

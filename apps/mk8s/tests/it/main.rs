@@ -9,6 +9,7 @@ mod configuration;
 mod fake_central;
 mod fake_state;
 mod help;
+mod inject;
 mod kubeconfig;
 mod kubectl;
 mod login;

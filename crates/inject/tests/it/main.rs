@@ -1,5 +1,13 @@
 //! Injection over whole pods.
 
+mod admission;
+mod annotations;
+mod corpus;
 mod everyday;
+mod hostile;
 mod properties;
+mod refusals;
+mod settings;
 mod support;
+mod tokens;
+mod workloads;

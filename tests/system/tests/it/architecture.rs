@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mk8s-proxy", &["mk8s-model", "mk8s-net", "mk8s-tls"]),
     ("mk8s-audit", &["mk8s-model", "mk8s-proxy"]),
     ("mk8s-store", &["mk8s-authn", "mk8s-model"]),
+    ("mk8s", &["mk8s-inject", "mk8s-model", "mk8s-tls"]),
 ];
 /// Crates whose users must stay without an async runtime and HTTP.
 const PURE: &[&str] = &["mk8s-model", "mk8s-policy", "mk8s-inject"];
