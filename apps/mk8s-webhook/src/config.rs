@@ -21,13 +21,14 @@ const NAME: &str = "mk8s-webhook";
     version,
     after_help = "\
 Examples:
-  mk8s-webhook                                              in a pod: makes its certificate, kept in a Secret
-  mk8s-webhook --config /etc/mk8s-webhook/webhook.yaml      the same with settings of your own
+  mk8s-webhook                                            # in a pod
+  mk8s-webhook --config /etc/mk8s-webhook/webhook.yaml    # with your settings
   mk8s-webhook --tls-mode cert-manager --certificate-file /tls/tls.crt --key-file /tls/tls.key
   mk8s-webhook --tls-mode given --certificate-file tls.crt --key-file tls.key --ca-file ca.crt
 
-It answers POST /mutate, and GET /healthz, /readyz and /metrics. What it needs in a cluster is in deploy/webhook/, and
-docs/webhook.md says what each setting does. A webhook.yaml, with some of the defaults:
+It answers POST /mutate, and GET /healthz, /readyz and /metrics. What it needs in
+a cluster is in deploy/webhook/; docs/webhook.md says what each setting does.
+A webhook.yaml, with some of the defaults:
   tls: {mode: self, certificateLifetime: 30d, caLifetime: 365d}
   injection: {uid: 999, gid: 999, order: first}
   shutdown: {pause: 5s, drain: 10s}"

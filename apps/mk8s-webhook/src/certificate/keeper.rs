@@ -90,20 +90,17 @@ impl Keeper {
     }
 
     async fn work(&mut self, mut changes: Changes) {
+        let mut trouble = Trouble::default();
         loop {
-            let pause = match tokio::time::timeout(ROUND_LIMIT, self.round()).await {
-                Ok(Ok(pause)) => pause,
-                Ok(Err(error)) => {
-                    warn!(
-                        error = format!("{error:#}"),
-                        "can't keep the certificate and the caBundle"
-                    );
-                    RETRY
+            let done = tokio::time::timeout(ROUND_LIMIT, self.round()).await;
+            let pause = match done.unwrap_or_else(|_| Err(anyhow::anyhow!(LATE))) {
+                // A step alone is no sign that what was wrong is over.
+                Ok(pause) if pause.is_zero() => pause,
+                Ok(pause) => {
+                    trouble = Trouble::default();
+                    pause
                 }
-                Err(_) => {
-                    warn!("the API server doesn't answer in time");
-                    RETRY
-                }
+                Err(error) => trouble.pause(&error),
             };
             tokio::time::sleep(BREATH).await;
             changes.wait(pause).await;
@@ -119,12 +116,20 @@ impl Keeper {
         let (mut kept, version) = self.content(found);
         let is_new =
             kept.forget(now) | kept.adopt(read.iter().flat_map(crate::bundle::Read::authorities), now);
-        let is_prepared = kept.due(now, &lifetimes, &self.names) == Step::Prepare;
-        if is_prepared {
-            kept.prepare(now, &lifetimes)?;
-            info!("made a new authority; it goes into the caBundle before it is used");
+        let step = kept.due(now, &lifetimes, &self.names);
+        match step {
+            Step::Prepare => {
+                kept.prepare(now, &lifetimes)?;
+                info!("made a new authority; it goes into the caBundle before it is used");
+            }
+            // Of an authority that is believed already, whatever the caBundle's state is at the moment.
+            Step::Renew => {
+                kept.renew(now, &lifetimes, &self.names)?;
+                info!("issued a new certificate");
+            }
+            Step::Promote | Step::Rest(_) => {}
         }
-        if is_new || is_prepared {
+        if is_new || matches!(step, Step::Prepare | Step::Renew) {
             // Before the caBundle: an authority that is believed must not be forgotten.
             self.write(&kept, version).await?;
             return Ok(Duration::ZERO);
@@ -135,28 +140,20 @@ impl Keeper {
             Stand::Changed => return Ok(Duration::ZERO),
             Stand::Missing(why) => anyhow::bail!(why),
         }
+        if let Step::Rest(pause) = step {
+            return Ok(pause.clamp(BREATH, LOOK));
+        }
         let since = match &self.standing {
             Some((standing, since)) if *standing == bundle => *since,
             _ => self.standing.insert((bundle, Instant::now())).1,
         };
-        let step = kept.due(now, &lifetimes, &self.names);
-        match step {
-            Step::Promote => {
-                let left = lifetimes.settle.saturating_sub(since.elapsed());
-                if !left.is_zero() {
-                    return Ok(left);
-                }
-                kept.promote(now, &lifetimes, &self.names)?;
-                info!("the new authority is in the caBundle; from now on its certificate is served");
-            }
-            Step::Renew => {
-                kept.renew(now, &lifetimes, &self.names)?;
-                info!("issued a new certificate");
-            }
-            Step::Prepare => return Ok(Duration::ZERO),
-            Step::Rest(pause) => return Ok(pause.clamp(Duration::from_millis(100), LOOK)),
+        let left = lifetimes.settle.saturating_sub(since.elapsed());
+        if !left.is_zero() {
+            return Ok(left);
         }
+        kept.promote(now, &lifetimes, &self.names)?;
         self.write(&kept, version).await?;
+        info!("the new authority is in the caBundle; from now on its certificate is served");
         Ok(Duration::ZERO)
     }
 
@@ -171,7 +168,8 @@ impl Keeper {
         (kept, secret.metadata.resource_version)
     }
 
-    /// Writes the Secret, unless it changed since it was read; that is an error, and all is read again.
+    /// Writes the Secret, unless it changed since it was read; that is an error, and all is read again. One that wasn't
+    /// there has no version to name; what another made meanwhile is then found in the caBundle, and adopted.
     async fn write(&self, kept: &Kept, version: Option<String>) -> anyhow::Result<()> {
         let secret = Secret {
             metadata: ObjectMeta {

@@ -6,22 +6,32 @@ use serde_json::{Value, json};
 
 use super::{Webhook, certificates, is_injected, pod};
 
-/// An authority of 24 s is replaced after 16, a certificate of 9 after 6.
-const SHORT: &str = "{caLifetime: 24s, certificateLifetime: 9s, settle: 2s}";
-/// Time for two authorities to follow the first.
-const RUN: Duration = Duration::from_secs(45);
+/// An authority of 36 s is replaced after 24, a certificate of 15 after 10.
+const SHORT: &str = "{caLifetime: 36s, certificateLifetime: 15s, settle: 2s}";
+/// Within this, two authorities follow the first.
+const LIMIT: Duration = Duration::from_secs(150);
 
 #[test]
 fn certificates_change_and_no_pod_is_refused_meanwhile() {
     let webhook = Webhook::start(SHORT);
     let (mut authorities, mut served, mut made) = (Vec::new(), Vec::new(), 0);
     let begun = Instant::now();
-    while begun.elapsed() < RUN {
+    while authorities.len() < 3 || served.len() < 5 || made < 10 {
+        assert!(
+            begun.elapsed() < LIMIT,
+            "{} authorities, {} certificates, {made} pods",
+            authorities.len(),
+            served.len()
+        );
         let pod = webhook.create(&pod(&format!("p{made}")), &[]);
         assert!(is_injected(&pod), "{pod:#}");
         made += 1;
         // In this order: what is served now must be believed a moment later, too.
-        let (authority, certificate) = (webhook.secret("ca.crt"), webhook.secret("tls.crt"));
+        let secret = webhook.json(&["get", "secret", super::SECRET])["data"].take();
+        let (authority, certificate) = (
+            super::decoded(&secret["ca.crt"]),
+            super::decoded(&secret["tls.crt"]),
+        );
         let bundle = webhook.bundle();
         for replica in &webhook.replicas {
             let believed = webhook.endpoint(replica, &bundle).connect();
@@ -43,12 +53,9 @@ fn certificates_change_and_no_pod_is_refused_meanwhile() {
             }
         }
     }
-    assert!(authorities.len() >= 3, "{} authorities", authorities.len());
-    assert!(served.len() >= 6, "{} certificates", served.len());
-    assert!(made >= 20, "{made} pods");
-    assert!(
-        !webhook.bundle().contains(&authorities[0]),
-        "one that has expired is believed no longer"
+    mk8s_testkit::eventually(
+        "the first authority to expire and to be believed no longer",
+        || (!webhook.bundle().contains(&authorities[0])).then_some(()),
     );
     assert!(certificates(&webhook.bundle()).len() <= 3);
     for replica in &webhook.replicas {
@@ -142,4 +149,26 @@ fn an_authority_can_be_distrusted_at_once_as_the_documentation_says() {
         (webhook.bundle() == made).then_some(())
     });
     assert!(is_injected(&webhook.create(&pod("after"), &[])));
+}
+
+#[test]
+fn the_certificate_is_renewed_while_the_configuration_is_away_and_believed_when_it_is_back() {
+    let webhook = Webhook::start("{caLifetime: 1h, certificateLifetime: 9s, settle: 1s}");
+    let (authority, certificate) = (webhook.secret("ca.crt"), webhook.secret("tls.crt"));
+    let kind = "mutatingwebhookconfiguration";
+    webhook.kubectl().run(["delete", kind, &webhook.unique]).ok();
+    mk8s_testkit::eventually("another certificate", || {
+        (webhook.secret("tls.crt") != certificate).then_some(())
+    });
+    assert_eq!(webhook.secret("ca.crt"), authority);
+    webhook.namespace.apply(&webhook.manifest("webhook.yaml"));
+    mk8s_testkit::eventually("the caBundle", || (webhook.bundle() == authority).then_some(()));
+    mk8s_testkit::eventually("a pod to be injected", || {
+        let ran = webhook.try_create(&pod("back"), &[]);
+        (ran.code == Some(0)).then(|| assert!(is_injected(&ran.json())))
+    });
+    let leader = super::eventual_leader(&webhook, &["a", "b"]);
+    let log = webhook.replica(&leader).program.log();
+    let said = log.matches("there is no MutatingWebhookConfiguration").count();
+    assert!((1..=3).contains(&said), "said once, not again and again:\n{log}");
 }
