@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+use mk8s_cache::Cache;
 use mk8s_connect::in_cluster::SERVICE_ACCOUNT;
 use mk8s_telemetry::{LogFormat, Traces, TracesError};
 
@@ -113,6 +114,12 @@ pub(crate) struct Run {
     /// Requests that it may make at once [default: twice MCA_QPS]
     #[arg(long, env = "MCA_BURST", value_name = "N", requires = "qps")]
     burst: Option<NonZeroU32>,
+    /// Answer GETs again from memory for this long; fractions may be given [default: never]
+    #[arg(long, env = "MCA_CACHE_SECONDS", value_name = "SECONDS", value_parser = seconds)]
+    cache_seconds: Option<Duration>,
+    /// How much memory that may take, in bytes
+    #[arg(long, env = "MCA_CACHE_BYTES", value_name = "BYTES", default_value_t = 8 * 1024 * 1024)]
+    cache_bytes: u64,
     /// Send spans to this collector: http://HOST:PORT, OTLP over gRPC [default: nowhere]
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     otlp_endpoint: Option<String>,
@@ -180,6 +187,16 @@ impl Run {
         )
     }
 
+    /// The cache for GETs.
+    pub(crate) fn cache(&self) -> Option<Cache> {
+        let max_age = self.cache_seconds.filter(|age| !age.is_zero())?;
+        Some(Cache::new(mk8s_cache::Settings {
+            max_age,
+            max_bytes: self.cache_bytes,
+            max_entry_bytes: self.cache_bytes / 8,
+        }))
+    }
+
     /// Where spans go.
     pub(crate) fn traces(&self) -> Result<Option<Traces>, TracesError> {
         let Some(endpoint) = self
@@ -208,6 +225,16 @@ impl Run {
         } else {
             path.to_owned()
         }
+    }
+}
+
+/// The longest age that is still one of a cache.
+const MAX_CACHE_SECONDS: f64 = 3600.0;
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=MAX_CACHE_SECONDS).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err(format!("give seconds, {MAX_CACHE_SECONDS} at most")),
     }
 }
 

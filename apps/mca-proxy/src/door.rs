@@ -56,6 +56,8 @@ impl Entrance {
             self.metrics.limited.inc();
             return why.into_response();
         }
+        // It has said what it has to say.
+        request.headers_mut().remove(header::AUTHORIZATION);
         let upgrade = Upgrade::from_http1(&mut request);
         self.inside
             .answer(Body::from_request(request), upgrade, source)

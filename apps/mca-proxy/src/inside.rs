@@ -8,6 +8,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue, Request, Response};
+use mk8s_cache::{Cache, IdentityKey};
 use mk8s_fleet::{Ask, Asked};
 use mk8s_model::{AuthMethod, ClusterName, Identity, InvalidIdentity, KubeRequest};
 use mk8s_net::Body;
@@ -29,9 +30,16 @@ pub(crate) struct Inside {
     traces: Option<Arc<Traces>>,
 }
 
-/// Asks clusters by the one path. Cheap to clone.
+/// Asks clusters, by the cache if there is one. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Asker {
+    path: OnePath,
+    cache: Option<(Cache, IdentityKey)>,
+}
+
+/// Asks clusters by the one path. Cheap to clone.
+#[derive(Clone)]
+struct OnePath {
     proxy: Proxy,
     /// What the path calls the pod's containers. Nobody is told: the API server knows them by the real token.
     identity: Identity,
@@ -44,11 +52,16 @@ impl Inside {
         routes: Arc<Routes>,
         metrics: Arc<Metrics>,
         traces: Option<Arc<Traces>>,
+        cache: Option<Cache>,
     ) -> Result<Self, InvalidIdentity> {
         let asker = Asker {
-            proxy,
-            identity: Identity::new("pod", [""; 0], AuthMethod::Pod)?,
-            source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            path: OnePath {
+                proxy,
+                identity: Identity::new("pod", [""; 0], AuthMethod::Pod)?,
+                source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            },
+            // All containers are one service account to each cluster.
+            cache: cache.map(|cache| (cache, IdentityKey::new("pod"))),
         };
         Ok(Self {
             asker,
@@ -83,10 +96,8 @@ impl Inside {
             .traces
             .as_ref()
             .map(|traces| begin(traces, &series, &mut request));
-        let asker = Asker {
-            source,
-            ..self.asker.clone()
-        };
+        let mut asker = self.asker.clone();
+        asker.path.source = source;
         let response = match way {
             Way::One(cluster) => asker.ask_one(cluster, request, upgrade).await,
             // Boxed, because it is large and rare: each request's future has room for all that it may become.
@@ -128,6 +139,23 @@ impl Asker {
         request: Request<Body>,
         upgrade: Option<Upgrade>,
     ) -> Response<Body> {
+        match &self.cache {
+            // Boxed, because it is large: whoever has no cache needn't have room for it.
+            Some((cache, identity)) if upgrade.is_none() => {
+                Box::pin(cache.answer(&self.path, &cluster, identity, request)).await
+            }
+            _ => self.path.ask(cluster, request, upgrade).await,
+        }
+    }
+}
+
+impl OnePath {
+    async fn ask(
+        &self,
+        cluster: ClusterName,
+        request: Request<Body>,
+        upgrade: Option<Upgrade>,
+    ) -> Response<Body> {
         let inbound = Inbound {
             caller: Caller {
                 identity: self.identity.clone(),
@@ -142,6 +170,16 @@ impl Asker {
             audit_id: None,
         };
         self.proxy.handle(inbound).await
+    }
+}
+
+impl mk8s_cache::Ask for OnePath {
+    fn ask(
+        &self,
+        cluster: ClusterName,
+        request: Request<Body>,
+    ) -> impl Future<Output = Response<Body>> + Send {
+        OnePath::ask(self, cluster, request, None)
     }
 }
 

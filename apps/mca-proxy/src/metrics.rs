@@ -13,6 +13,7 @@ use std::{
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, service::service_fn};
+use mk8s_cache::Cache;
 use mk8s_model::KubeRequest;
 use mk8s_net::{
     Body,
@@ -21,8 +22,14 @@ use mk8s_net::{
 };
 use mk8s_telemetry::OPENMETRICS_CONTENT_TYPE;
 use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+    },
 };
 use tokio::net::TcpListener;
 
@@ -105,7 +112,7 @@ impl Drop for Open {
 
 impl Metrics {
     /// Registers everything.
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(cache: Option<Cache>) -> Arc<Self> {
         let mut registry = mk8s_telemetry::Metrics::new("mca-proxy", env!("CARGO_PKG_VERSION"));
         let requests = Family::<RequestLabels, Counter>::default();
         registry.register("mca_requests", "Requests answered", requests.clone());
@@ -143,6 +150,9 @@ impl Metrics {
             "1 if the newest clusters and routes are in force, 0 if they are wrong and older ones are",
             routes_current.clone(),
         );
+        if let Some(cache) = cache {
+            registry.registry().register_collector(Box::new(Cached(cache)));
+        }
         Arc::new(Self {
             registry,
             requests,
@@ -270,6 +280,47 @@ impl Metrics {
     }
 }
 
+/// What the cache counts itself, read at the moment of the scrape.
+#[derive(Debug)]
+struct Cached(Cache);
+
+impl Collector for Cached {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let now = self.0.counters();
+        let counters = [
+            ("mca_cache_hits", "Requests answered from memory", now.hits),
+            (
+                "mca_cache_misses",
+                "Requests that could have been, and were asked",
+                now.misses,
+            ),
+            (
+                "mca_cache_invalidated",
+                "Answers forgotten before their time",
+                now.invalidated,
+            ),
+        ];
+        for (name, help, value) in counters {
+            let metric = ConstCounter::new(value);
+            metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
+        }
+        let gauges = [
+            ("mca_cache_entries", "Answers kept", now.entries),
+            ("mca_cache_bytes", "Memory that they take", now.bytes),
+            (
+                "mca_cache_watches",
+                "Watches that say when to forget",
+                now.watches,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
 /// Where metrics are served: every address of the pod, for a Prometheus elsewhere.
 pub(crate) fn address(port: u16) -> SocketAddr {
     SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port))
@@ -319,7 +370,7 @@ mod tests {
 
     #[test]
     fn requests_are_told_apart_by_method_resource_code_and_cluster() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(None);
         count(
             &metrics,
             &Method::GET,
@@ -363,7 +414,7 @@ mod tests {
 
     #[test]
     fn resources_that_a_client_makes_up_dont_grow_the_page() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(None);
         for number in 0..5_000 {
             count(
                 &metrics,
@@ -388,7 +439,7 @@ mod tests {
 
     #[test]
     fn a_connection_counts_for_as_long_as_it_is_open() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(None);
         let open = metrics.connected();
         assert!(metrics.encode().contains("mca_connections 1"));
         drop(open);

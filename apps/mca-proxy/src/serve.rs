@@ -81,14 +81,15 @@ async fn serve(run: &Run) -> anyhow::Result<()> {
     )
     .relaying_impersonation();
     let tls = mk8s_tls::server::config(certificate.clone(), &ClientAuth::None, serve::ALPN)?;
-    let metrics = Metrics::new();
+    let cache = run.cache();
+    let metrics = Metrics::new(cache.clone());
     let traces = run.traces()?.map(Arc::new);
     let door = Door::new(Entrance {
         tls,
         placeholder: account.placeholder.clone(),
         limit: run.limit(),
         metrics: metrics.clone(),
-        inside: Inside::new(proxy, routes.clone(), metrics.clone(), traces.clone())?,
+        inside: Inside::new(proxy, routes.clone(), metrics.clone(), traces.clone(), cache)?,
     });
     let metrics_listener = match run.metrics_port {
         Some(port) => Some(TcpListener::from_std(listen::bind(metrics::address(port))?)?),
