@@ -97,6 +97,9 @@ pub(crate) struct Run {
         default_value = "/etc/mca-proxy/config"
     )]
     pub(crate) config_dir: PathBuf,
+    /// Read clusters and routes from custom resources in the pod's namespace, too
+    #[arg(long, env = "MCA_CUSTOM_RESOURCES", action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", default_value_t = false, value_name = "BOOL")]
+    pub(crate) custom_resources: bool,
     /// The clusters' credentials: a directory for each Secret
     #[arg(
         long,

@@ -1,4 +1,4 @@
-//! Clusters and routes from a directory (a mounted ConfigMap), reloaded as it changes. A set that is wrong is said, and the
+//! Clusters and routes from a directory (a mounted ConfigMap) and from custom resources, reloaded as they change. A set that is wrong is said, and the
 //! last good one goes on; it is kept in the state directory, so that a restart in between changes nothing.
 
 use std::{
@@ -17,9 +17,10 @@ use mk8s_model::ClusterName;
 use mk8s_proxy::{Clusters, Unroutable, Upstream};
 use mk8s_routing::{RoutingError, Source, Table};
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::{sync::Notify, task::JoinSet};
 use tracing::{error, info, warn};
 
-use crate::{service_account, targets::Targets};
+use crate::{custom_resources::CustomResources, service_account, targets::Targets};
 
 /// How often the files are looked at. The kubelet takes up to a minute or two to update a mounted ConfigMap.
 const LOOK: Duration = Duration::from_secs(2);
@@ -46,6 +47,7 @@ pub(crate) struct Routes {
     home_upstream: Upstream,
     /// Addresses at which we listen: no route may lead there.
     own: Vec<String>,
+    custom_resources: Option<CustomResources>,
     current: ArcSwap<Set>,
     /// Whether what was there at the start was good.
     began_current: AtomicBool,
@@ -66,11 +68,12 @@ impl Routes {
     ///
     /// # Errors
     /// If the set is wrong and there is no last good one: requests would go where they shouldn't.
-    pub(crate) fn open(
+    pub(crate) async fn open(
         places: Places,
         home: ClusterName,
         home_upstream: Upstream,
         own: Vec<String>,
+        custom_resources: Option<CustomResources>,
     ) -> anyhow::Result<Arc<Self>> {
         let routes = Self {
             began_current: AtomicBool::new(true),
@@ -79,14 +82,21 @@ impl Routes {
             home,
             home_upstream,
             own,
+            custom_resources,
         };
-        let sources = sources(&routes.places.config)?;
-        match routes.take(sources.clone()) {
-            Ok(()) => {
-                if !sources.is_empty() {
-                    routes.keep();
-                }
+        let taken = match routes.sources().await {
+            Ok(sources) => {
+                let is_something = !sources.is_empty();
+                routes
+                    .take(sources)
+                    .map(|()| is_something)
+                    .map_err(|wrong| wrong.to_string())
             }
+            Err(unreadable) => Err(format!("{unreadable:#}")),
+        };
+        match taken {
+            Ok(true) => routes.keep(),
+            Ok(false) => {}
             Err(wrong) => {
                 let Some(kept) = routes.kept() else {
                     bail!("{wrong}");
@@ -113,14 +123,23 @@ impl Routes {
     /// Takes over changes for as long as the sidecar runs. `is_current` says whether the newest set is in force.
     pub(crate) async fn follow(self: Arc<Self>, is_current: Gauge<i64, AtomicI64>) {
         is_current.set(i64::from(self.began_current.load(Ordering::Relaxed)));
+        let changed = Arc::new(Notify::new());
+        // Ends with this future.
+        let mut watching = JoinSet::new();
+        if let Some(custom_resources) = self.custom_resources.clone() {
+            watching.spawn(custom_resources.follow(changed.clone()));
+        }
         let mut seen = self.signature();
         loop {
-            tokio::time::sleep(LOOK).await;
+            let is_told = tokio::select! {
+                () = tokio::time::sleep(LOOK) => false,
+                () = changed.notified() => true,
+            };
             let now = self.signature();
-            if now == seen {
+            if now == seen && !is_told {
                 continue;
             }
-            match sources(&self.places.config) {
+            match self.sources().await {
                 // Between two looks, a set may be half written.
                 Ok(sources) if self.signature() == now => {
                     seen = now;
@@ -141,6 +160,15 @@ impl Routes {
                 }
             }
         }
+    }
+
+    /// Files first, then custom resources.
+    async fn sources(&self) -> anyhow::Result<Vec<Source>> {
+        let mut sources = sources(&self.places.config)?;
+        if let Some(custom_resources) = &self.custom_resources {
+            sources.extend(custom_resources.read().await?);
+        }
+        Ok(sources)
     }
 
     fn take(&self, sources: Vec<Source>) -> Result<(), RoutingError> {

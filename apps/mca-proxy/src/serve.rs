@@ -22,6 +22,7 @@ use crate::{
     certificate,
     cli::Run,
     collaborators::{ApiServerDecides, LogOnly},
+    custom_resources::CustomResources,
     dev,
     door::{Door, Entrance},
     inside::Inside,
@@ -72,7 +73,12 @@ async fn serve(run: &Run) -> anyhow::Result<()> {
         state: run.state_dir(),
     };
     let own = run.listen.iter().map(SocketAddr::to_string).collect();
-    let routes = Routes::open(places, home, Upstream::Direct(Arc::new(api_server)), own)
+    let api_server = Arc::new(api_server);
+    let custom_resources = run
+        .custom_resources
+        .then(|| CustomResources::new(api_server.clone(), namespace.clone()));
+    let routes = Routes::open(places, home, Upstream::Direct(api_server), own, custom_resources)
+        .await
         .context("clusters and routes")?;
     let proxy = Proxy::new(
         Arc::new(ApiServerDecides::new()),
