@@ -1,6 +1,10 @@
 //! What a pod's author asks for in labels and annotations.
 
-use std::{collections::BTreeSet, num::NonZeroU16, str::FromStr};
+use std::{
+    collections::BTreeSet,
+    num::{NonZeroU16, NonZeroU32},
+    str::FromStr,
+};
 
 use serde_json::{Map, Value};
 
@@ -25,7 +29,7 @@ pub(crate) struct Wishes {
 }
 
 /// Every annotation that has a meaning.
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 20] = [
     ORDER_ANNOTATION,
     EXCLUDE_CONTAINERS_ANNOTATION,
     ALLOW_AUTOMOUNT_ANNOTATION,
@@ -40,6 +44,11 @@ const KNOWN: [&str; 15] = [
     CREDENTIALS_ANNOTATION,
     METRICS_PORT_ANNOTATION,
     LOG_ANNOTATION,
+    QPS_ANNOTATION,
+    BURST_ANNOTATION,
+    CACHE_SECONDS_ANNOTATION,
+    OTLP_ENDPOINT_ANNOTATION,
+    CUSTOM_RESOURCES_ANNOTATION,
     INJECTED_ANNOTATION,
 ];
 /// A pod has as many volumes as a node can bear; these are for one annotation.
@@ -68,6 +77,22 @@ impl Wishes {
         }
         if let Some(log) = read.parsed(LOG_ANNOTATION, log_filter)? {
             settings.log = Some(log);
+        }
+        let options = &mut settings.options;
+        if let Some(qps) = read.parsed(QPS_ANNOTATION, number)? {
+            options.qps = Some(qps);
+        }
+        if let Some(burst) = read.parsed(BURST_ANNOTATION, number)? {
+            options.burst = Some(burst);
+        }
+        if let Some(seconds) = read.parsed(CACHE_SECONDS_ANNOTATION, cache_seconds)? {
+            options.cache_seconds = Some(seconds);
+        }
+        if let Some(endpoint) = read.parsed(OTLP_ENDPOINT_ANNOTATION, str::parse)? {
+            options.otlp_endpoint = Some(endpoint);
+        }
+        if let Some(custom_resources) = read.parsed(CUSTOM_RESOURCES_ANNOTATION, flag)? {
+            options.custom_resources = custom_resources;
         }
         let quantity = |name| {
             read.parsed(name, |text| {
@@ -187,6 +212,18 @@ fn port(text: &str) -> Result<NonZeroU16, String> {
         }
         Ok(port) => Ok(port),
         Err(_) => Err("is no port; write a number from 1 to 65535".to_owned()),
+    }
+}
+
+fn number(text: &str) -> Result<NonZeroU32, String> {
+    text.parse()
+        .map_err(|_| "is no number of requests; write one from 1".to_owned())
+}
+
+fn cache_seconds(text: &str) -> Result<NonZeroU16, String> {
+    match text.parse::<NonZeroU16>() {
+        Ok(seconds) if seconds.get() <= 3600 => Ok(seconds),
+        _ => Err("is no age of a cache; write whole seconds from 1 to 3600".to_owned()),
     }
 }
 

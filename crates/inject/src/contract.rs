@@ -33,6 +33,16 @@ pub const CREDENTIALS_ANNOTATION: &str = "mca.k8s.io/credentials";
 pub const METRICS_PORT_ANNOTATION: &str = "mca.k8s.io/metrics-port";
 /// The sidecar's log filter.
 pub const LOG_ANNOTATION: &str = "mca.k8s.io/log";
+/// Requests a second that the pod may make.
+pub const QPS_ANNOTATION: &str = "mca.k8s.io/qps";
+/// Requests that the pod may make at once.
+pub const BURST_ANNOTATION: &str = "mca.k8s.io/burst";
+/// How long GETs are answered from memory, in seconds.
+pub const CACHE_SECONDS_ANNOTATION: &str = "mca.k8s.io/cache-seconds";
+/// The collector that spans are sent to.
+pub const OTLP_ENDPOINT_ANNOTATION: &str = "mca.k8s.io/otlp-endpoint";
+/// `"true"`: clusters and routes are read from custom resources, too.
+pub const CUSTOM_RESOURCES_ANNOTATION: &str = "mca.k8s.io/custom-resources";
 /// Written by injection, for people and for taking it out again. Never proof that a pod is injected.
 pub const INJECTED_ANNOTATION: &str = "mca.k8s.io/injected";
 
@@ -54,6 +64,17 @@ pub const METRICS_PORT_NAME: &str = "mca-metrics";
 pub const METRICS_PORT_VARIABLE: &str = "MCA_METRICS_PORT";
 /// The sidecar's environment variable for [`LOG_ANNOTATION`].
 pub const LOG_VARIABLE: &str = "MCA_LOG";
+
+/// The sidecar's environment variable for [`QPS_ANNOTATION`].
+pub const QPS_VARIABLE: &str = "MCA_QPS";
+/// The sidecar's environment variable for [`BURST_ANNOTATION`].
+pub const BURST_VARIABLE: &str = "MCA_BURST";
+/// The sidecar's environment variable for [`CACHE_SECONDS_ANNOTATION`].
+pub const CACHE_SECONDS_VARIABLE: &str = "MCA_CACHE_SECONDS";
+/// The sidecar's environment variable for [`OTLP_ENDPOINT_ANNOTATION`].
+pub const OTLP_ENDPOINT_VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// The sidecar's environment variable for [`CUSTOM_RESOURCES_ANNOTATION`].
+pub const CUSTOM_RESOURCES_VARIABLE: &str = "MCA_CUSTOM_RESOURCES";
 
 /// Volume with the real credentials, mounted in the sidecar alone.
 pub const REAL_VOLUME: &str = "kube-api-access-sa";

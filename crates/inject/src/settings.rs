@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroU16, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{contract, quantity::Quantity};
+use crate::{contract, options::Options, quantity::Quantity};
 
 /// How sidecars are made, unless a pod's annotations say otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub struct Settings {
     pub metrics_port: Option<NonZeroU16>,
     /// Where the sidecar stands among the init containers.
     pub order: Order,
+    /// What else the sidecar does.
+    pub options: Options,
     /// Audiences of tokens that the cluster's API server accepts besides those projected without an audience. A token of
     /// one of these leads past the sidecar, so that a pod which projects one gets a warning.
     pub api_audiences: Vec<String>,
@@ -42,6 +44,7 @@ impl Default for Settings {
             log: None,
             metrics_port: None,
             order: Order::First,
+            options: Options::default(),
             api_audiences: vec![
                 "https://kubernetes.default.svc".to_owned(),
                 "https://kubernetes.default.svc.cluster.local".to_owned(),

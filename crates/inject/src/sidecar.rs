@@ -49,6 +49,8 @@ pub(crate) fn container(wishes: &Wishes) -> Result<Value, Refused> {
         environment.push(json!({ "name": METRICS_PORT_VARIABLE, "value": port.to_string() }));
         container["ports"] = json!([{ "name": METRICS_PORT_NAME, "containerPort": port, "protocol": "TCP" }]);
     }
+    let options = settings.options.variables().into_iter();
+    environment.extend(options.map(|(name, value)| json!({ "name": name, "value": value })));
     if !environment.is_empty() {
         container["env"] = environment.into();
     }

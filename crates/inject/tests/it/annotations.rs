@@ -80,6 +80,28 @@ fn resources_log_and_metrics_can_be_set() {
 }
 
 #[test]
+fn options_become_variables_of_the_sidecar() {
+    let injected = injected(&pod(json!({
+        "mca.k8s.io/qps": "50", "mca.k8s.io/burst": "80", "mca.k8s.io/cache-seconds": "2",
+        "mca.k8s.io/otlp-endpoint": "http://collector:4317", "mca.k8s.io/custom-resources": "true",
+    })));
+    let variables = sidecar(&injected)["env"].as_array().expect("variables");
+    let variables: Vec<_> = variables
+        .iter()
+        .map(|variable| (&variable["name"], &variable["value"]))
+        .collect();
+    let expected = json!([
+        ["MCA_QPS", "50"],
+        ["MCA_BURST", "80"],
+        ["MCA_CACHE_SECONDS", "2"],
+        ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"],
+        ["MCA_CUSTOM_RESOURCES", "true"]
+    ]);
+    assert_eq!(json!(variables), expected);
+    assert_sealed(&injected, &[]);
+}
+
+#[test]
 fn configuration_and_credentials_are_mounted_in_the_sidecar_alone() {
     let injected = injected(&pod(
         json!({ "mca.k8s.io/config": "routes", "mca.k8s.io/credentials": "one, two" }),
@@ -117,6 +139,13 @@ fn annotations_that_cannot_be_read_are_refused_with_name_and_value() {
         ("memory-limit", json!("-1")),
         ("metrics-port", json!("6443")),
         ("metrics-port", json!("0")),
+        ("qps", json!("0")),
+        ("burst", json!("many")),
+        ("cache-seconds", json!("0.5")),
+        ("cache-seconds", json!("3601")),
+        ("otlp-endpoint", json!("https://collector")),
+        ("otlp-endpoint", json!("http://$(SECRET)")),
+        ("custom-resources", json!("yes")),
         ("config", json!("../etc")),
         ("credentials", json!("a,a")),
         ("credentials", json!("A")),

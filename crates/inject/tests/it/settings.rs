@@ -18,6 +18,7 @@ fn the_documented_settings_are_the_defaults() {
         image_pull_policy: documented.image_pull_policy,
         log: documented.log.clone(),
         metrics_port: documented.metrics_port,
+        options: documented.options.clone(),
         ..Settings::default()
     };
     assert_eq!(documented, expected);
@@ -54,6 +55,9 @@ fn what_cannot_be_right_is_refused() {
         json!({ "uid": 2_147_483_648_u32 }),
         json!({ "gid": -1 }),
         json!({ "metricsPort": 0 }),
+        json!({ "options": { "qps": 0 } }),
+        json!({ "options": { "otlpEndpoint": "https://x" } }),
+        json!({ "options": { "cache": 1 } }),
         json!({ "order": "middle" }),
         json!({ "imagePullPolicy": "always" }),
         json!({ "resources": { "limits": { "memory": "much" } } }),
