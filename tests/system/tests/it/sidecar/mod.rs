@@ -1,9 +1,12 @@
 //! The sidecar on a real API server: as a process beside the tests, and, where that matters, in pods.
 
+mod cache;
+mod custom_resources;
 mod identity;
 mod lifecycle;
 mod pods;
 mod routes;
+mod traces;
 mod traffic;
 
 use std::fs;
