@@ -22,8 +22,8 @@ pub const MAX_WATCHES: usize = 32;
 pub(crate) const LINGER: Duration = Duration::from_secs(15);
 /// How long a watch isn't tried again that wasn't allowed or isn't possible.
 const AFTER_REFUSAL: Duration = Duration::from_secs(60);
-/// The same for one that ended.
-const AFTER_END: Duration = Duration::from_secs(5);
+/// How long after its beginning one isn't begun again that ended. One that lived longer is at once.
+const BETWEEN_BEGINNINGS: Duration = Duration::from_secs(20);
 /// How many of those are remembered.
 const MAX_REMEMBERED: usize = 256;
 
@@ -40,8 +40,8 @@ pub(crate) struct GuardKey {
 pub(crate) struct Guards {
     by_tick: HashMap<Tick, Guard>,
     by_key: HashMap<Arc<GuardKey>, Tick>,
-    /// Until when these aren't tried again.
-    not_before: HashMap<Arc<GuardKey>, (Moment, Duration)>,
+    /// For how long after which moment these aren't tried again.
+    paused: HashMap<Arc<GuardKey>, (Moment, Duration)>,
 }
 
 #[derive(Debug)]
@@ -49,6 +49,7 @@ struct Guard {
     key: Arc<GuardKey>,
     /// How many kept answers it guards.
     guarded: usize,
+    began: Moment,
     idle_since: Moment,
     task: Option<AbortOnDropHandle<()>>,
 }
@@ -110,17 +111,18 @@ impl Guards {
                 return Place::Guarded(*tick);
             }
         }
-        let is_too_early = self
-            .not_before
+        let is_paused = self
+            .paused
             .get(&own)
-            .is_some_and(|(ended, pause)| ended.age(now) < *pause);
-        if is_too_early || self.by_key.contains_key(&own) || self.by_tick.len() >= MAX_WATCHES {
+            .is_some_and(|(from, pause)| from.age(now) < *pause);
+        if is_paused || self.by_key.contains_key(&own) || self.by_tick.len() >= MAX_WATCHES {
             return Place::Unguarded;
         }
         let key = Arc::new(own);
         let guard = Guard {
             key: key.clone(),
             guarded: 1,
+            began: *now,
             idle_since: *now,
             task: None,
         };
@@ -161,8 +163,10 @@ impl Guards {
     ) -> Option<AbortOnDropHandle<()>> {
         let guard = self.by_tick.remove(&guard)?;
         self.by_key.remove(&guard.key);
-        if let Some(end) = end {
-            self.remember(guard.key, end, now);
+        match end {
+            Some(End::Refused) => self.pause(guard.key, (*now, AFTER_REFUSAL), now),
+            Some(End::Ended) => self.pause(guard.key, (guard.began, BETWEEN_BEGINNINGS), now),
+            None => {}
         }
         guard.task
     }
@@ -171,18 +175,13 @@ impl Guards {
         self.by_tick.len()
     }
 
-    fn remember(&mut self, key: Arc<GuardKey>, end: End, now: &Moment) {
-        if self.not_before.len() >= MAX_REMEMBERED {
-            self.not_before
-                .retain(|_, (ended, pause)| ended.age(now) < *pause);
+    fn pause(&mut self, key: Arc<GuardKey>, pause: (Moment, Duration), now: &Moment) {
+        if self.paused.len() >= MAX_REMEMBERED {
+            self.paused.retain(|_, (from, pause)| from.age(now) < *pause);
         }
-        let pause = match end {
-            End::Refused => AFTER_REFUSAL,
-            End::Ended => AFTER_END,
-        };
         // Too many to remember: then some are tried again too early.
-        if self.not_before.len() < MAX_REMEMBERED {
-            self.not_before.insert(key, (*now, pause));
+        if self.paused.len() < MAX_REMEMBERED {
+            self.paused.insert(key, pause);
         }
     }
 }

@@ -2,8 +2,11 @@
 
 mod age;
 mod bodies;
+mod cluster;
 mod eligible;
+mod exact;
 mod identities;
+mod interleavings;
 mod support;
 mod watches;
 mod writes;

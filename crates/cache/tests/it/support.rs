@@ -110,10 +110,6 @@ impl Api {
         self.lock().version += 1;
     }
 
-    pub(crate) fn version(&self) -> u64 {
-        self.lock().version
-    }
-
     /// How many requests came, without watches.
     pub(crate) fn asked(&self) -> usize {
         self.lock().asked.len()
@@ -347,7 +343,7 @@ pub(crate) fn streamed() -> (Pieces, Response<Body>) {
 
 /// Lets all tasks go on until none can.
 pub(crate) async fn settle() {
-    for _ in 0..32 {
+    for _ in 0..16 {
         tokio::task::yield_now().await;
     }
 }

@@ -202,7 +202,7 @@ async fn a_watch_that_fails_to_begin_drops_what_it_would_have_guarded() {
             "{status}: kept by age until it is tried again"
         );
         assert_eq!(client.api.watches().len(), 1, "{status}");
-        pass(MAX_AGE).await;
+        pass(2 * MAX_AGE).await;
         client.get(PODS).await;
         assert_eq!(client.api.watches().len(), 2, "{status}");
     }
