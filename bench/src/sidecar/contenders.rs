@@ -191,7 +191,7 @@ impl Sidecar {
         let log = self.dir.join(format!("{}.log", self.name));
         let process = Process::start_with(self.name, &self.program, &arguments, &self.variables, log)?;
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
-        while tokio::net::TcpStream::connect(address).await.is_err() {
+        while tokio::net::TcpStream::connect(address).await.is_err() || !self.says_ready() {
             if started.elapsed() > START_LIMIT {
                 bail!(
                     "{} does not answer; it said: {}",
@@ -216,6 +216,18 @@ impl Sidecar {
             backlog: None,
         };
         Ok((contender, took))
+    }
+}
+
+impl Sidecar {
+    /// Ours takes connections before it serves them, and says by a socket when it does.
+    fn says_ready(&self) -> bool {
+        match self.trust {
+            Trust::Given(_) => true,
+            Trust::Written(_) => {
+                std::os::unix::net::UnixStream::connect(self.dir.join("state/ready.sock")).is_ok()
+            }
+        }
     }
 }
 

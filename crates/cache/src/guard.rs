@@ -171,6 +171,16 @@ impl Guards {
         guard.task
     }
 
+    /// Takes out those of a cluster, and forgets how others ended. Their tasks are to be dropped where nothing is locked.
+    pub(crate) fn remove_of(&mut self, cluster: &ClusterName) -> Vec<AbortOnDropHandle<()>> {
+        self.paused.retain(|key, _| key.cluster() != cluster);
+        self.by_key.retain(|key, _| key.cluster() != cluster);
+        self.by_tick
+            .extract_if(|_, guard| guard.key.cluster() == cluster)
+            .filter_map(|(_, guard)| guard.task)
+            .collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_tick.len()
     }

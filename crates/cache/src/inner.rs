@@ -9,6 +9,7 @@ use std::{
 };
 
 use http::{HeaderMap, Response};
+use mk8s_model::ClusterName;
 use mk8s_net::Body;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
@@ -120,6 +121,15 @@ impl Inner {
         let task = state.guards.remove(guard, Some(end), &now);
         drop(state);
         drop(task);
+    }
+
+    /// Drops all of a cluster, and its watches.
+    pub(crate) fn forget(&self, cluster: &ClusterName) {
+        let mut state = self.lock();
+        state.invalidate(&Reach::Cluster(cluster.clone()), &Moment::now());
+        let tasks = state.guards.remove_of(cluster);
+        drop(state);
+        drop(tasks);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

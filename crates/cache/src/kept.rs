@@ -1,6 +1,6 @@
 //! An answer that is kept, and which may be.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, response};
@@ -23,7 +23,6 @@ const OVERHEAD: usize = 1024;
 
 /// An answer that is kept, whole. Its bytes are copies: those that came from a connection hold on to all that was read
 /// with them.
-#[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -55,6 +54,12 @@ impl Kept {
         headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
         headers.insert(CACHE.clone(), HeaderValue::from_static("hit"));
         response
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kept({} bytes)", self.body.len())
     }
 }
 

@@ -55,7 +55,7 @@ mod record;
 mod state;
 mod version;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use mk8s_model::ClusterName;
@@ -109,7 +109,7 @@ pub struct Counters {
 }
 
 /// The cache. Cheap to clone; its watches end with its last clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Cache(Arc<Inner>);
 
 impl Cache {
@@ -121,7 +121,8 @@ impl Cache {
     /// Answers from what is kept if that may be, else asks, and keeps the answer if that may be. An answer from what is
     /// kept has `X-Mca-Cache: hit` and its `Age` in seconds.
     ///
-    /// `identity` stands for whoever `ask` speaks as, and for what the door knows of who asks; the request's own
+    /// Whether the client may ask at all, the caller has made sure of: an answer from what is kept is neither decided on nor
+    /// written down again. `identity` stands for whoever `ask` speaks as, and for what the door knows of who asks; the request's own
     /// `Impersonate-*` headers are seen to here. `cluster` is where `ask` sends it. Upgrades must not come here.
     pub async fn answer(
         &self,
@@ -143,6 +144,11 @@ impl Cache {
         }
     }
 
+    /// Forgets a cluster, and ends its watches: its name stands for another one from now on, or for none.
+    pub fn forget(&self, cluster: &ClusterName) {
+        self.0.forget(cluster);
+    }
+
     /// What was counted.
     pub fn counters(&self) -> Counters {
         self.0.counters()
@@ -161,5 +167,11 @@ impl Cache {
         let asked = Asked::begin(&self.0, read);
         let response = ask.ask(cluster.clone(), request).await;
         asked.keep(ask, response)
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cache").field(&self.counters()).finish()
     }
 }

@@ -134,7 +134,7 @@ async fn an_empty_body_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn only_plain_successes_are_kept() {
-    let rows: [(u16, Option<(&str, &str)>, bool); 14] = [
+    let rows = [
         (200, None, true),
         (200, Some(("cache-control", "no-cache, private")), true),
         (200, Some(("vary", "Accept, Accept-Encoding")), true),

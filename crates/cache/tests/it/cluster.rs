@@ -122,7 +122,7 @@ impl Cluster {
         let (asked_at, must_see) = (Instant::now(), self.lock().must_see);
         let response = self.through(&cache, Method::GET, path, PEOPLE[who]).await;
         let answer = Answer::read(response).await;
-        let body = answer.body.clone().expect("whole");
+        let body = answer.body.expect("whole");
         let said: serde_json::Value = serde_json::from_str(&body).expect("JSON");
         let seen = said["asOf"].as_u64().expect("a version");
         let mut server = self.lock();
@@ -180,8 +180,10 @@ impl Cluster {
                 }
             }
             let served = server.requests.swap_remove(at);
-            // Its client may have left.
-            let _left = served.answer.map(|answer| served.tell.send(answer));
+            if let Some(answer) = served.answer {
+                // Its client may have left.
+                let _left = served.tell.send(answer);
+            }
         }
         settle().await;
     }

@@ -36,12 +36,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         12 => (0..PEOPLE.len(), 0..TARGETS.len()).prop_map(|(who, target)| Step::Get { who, target }),
         2 => (0..PEOPLE.len(), 0..OBJECTS.len()).prop_map(|(who, object)| Step::Write { who, object }),
-        1 => (0..OBJECTS.len()).prop_map(|object| Step::Change { object }),
+        2 => (0..OBJECTS.len()).prop_map(|object| Step::Change { object }),
         20 => (0..16_usize).prop_map(|which| Step::Answer { which }),
         3 => Just(Step::AnswerAll),
-        4 => (0..16_usize).prop_map(|which| Step::Deliver { which }),
+        2 => (0..16_usize).prop_map(|which| Step::Deliver { which }),
         1 => (0..16_usize).prop_map(|which| Step::Close { which }),
-        2 => (1..4_000_u64).prop_map(|milliseconds| Step::Pass { milliseconds }),
+        4 => (1..6_000_u64).prop_map(|milliseconds| Step::Pass { milliseconds }),
     ];
     vec(step, 1..150)
 }

@@ -381,6 +381,33 @@ async fn a_watch_ends_some_time_after_nothing_is_kept_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cluster_that_is_forgotten_leaves_nothing() {
+    let client = Client::new(SETTINGS);
+    client.api.change();
+    client.get(PODS).await;
+    let other = Client {
+        api: Api::default(),
+        ..client.at("other")
+    };
+    other.api.change();
+    other.get(PODS).await;
+    client.api.hold();
+    let reading = tokio::spawn({
+        let client = client.clone();
+        async move { client.get(POD).await }
+    });
+    settle().await;
+    client.cache.forget(&client.cluster);
+    client.api.release();
+    reading.await.expect("read");
+    assert!(!client.is_kept(PODS).await && !client.is_kept(POD).await);
+    assert!(other.is_kept(PODS).await);
+    assert_eq!((client.api.open_watches(), other.api.open_watches()), (0, 1));
+    client.get(PODS).await;
+    assert_eq!(client.api.open_watches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn watches_end_with_the_cache() {
     let client = Client::new(SETTINGS);
     client.api.change();

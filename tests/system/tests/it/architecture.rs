@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mk8s-net", &["mk8s-model", "mk8s-tls"]),
     ("mk8s-authn", &["mk8s-model", "mk8s-net"]),
     ("mk8s-tunnel", &["mk8s-model", "mk8s-net", "mk8s-tls"]),
+    ("mk8s-cache", &["mk8s-model", "mk8s-net"]),
     ("mk8s-proxy", &["mk8s-model", "mk8s-net", "mk8s-tls"]),
     ("mk8s-audit", &["mk8s-model", "mk8s-proxy"]),
     ("mk8s-connect", &["mk8s-net", "mk8s-proxy", "mk8s-tls"]),
