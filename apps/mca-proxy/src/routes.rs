@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
+use mk8s_cache::Cache;
 use mk8s_model::ClusterName;
 use mk8s_proxy::{Clusters, Unroutable, Upstream};
 use mk8s_routing::{RoutingError, Source, Table};
@@ -48,6 +49,8 @@ pub(crate) struct Routes {
     /// Addresses at which we listen: no route may lead there.
     own: Vec<String>,
     custom_resources: Option<CustomResources>,
+    /// Forgets what came from clusters that may be others now.
+    cache: Option<Cache>,
     current: ArcSwap<Set>,
     /// Whether what was there at the start was good.
     began_current: AtomicBool,
@@ -74,6 +77,7 @@ impl Routes {
         home_upstream: Upstream,
         own: Vec<String>,
         custom_resources: Option<CustomResources>,
+        cache: Option<Cache>,
     ) -> anyhow::Result<Arc<Self>> {
         let routes = Self {
             began_current: AtomicBool::new(true),
@@ -83,6 +87,7 @@ impl Routes {
             home_upstream,
             own,
             custom_resources,
+            cache,
         };
         let taken = match routes.sources().await {
             Ok(sources) => {
@@ -191,6 +196,9 @@ impl Routes {
             targets,
             sources,
         }));
+        if let Some(cache) = &self.cache {
+            before.table.clusters().for_each(|(name, _)| cache.forget(name));
+        }
         Ok(())
     }
 

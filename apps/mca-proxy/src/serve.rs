@@ -74,12 +74,20 @@ async fn serve(run: &Run) -> anyhow::Result<()> {
     };
     let own = run.listen.iter().map(SocketAddr::to_string).collect();
     let api_server = Arc::new(api_server);
+    let cache = run.cache();
     let custom_resources = run
         .custom_resources
         .then(|| CustomResources::new(api_server.clone(), namespace.clone()));
-    let routes = Routes::open(places, home, Upstream::Direct(api_server), own, custom_resources)
-        .await
-        .context("clusters and routes")?;
+    let routes = Routes::open(
+        places,
+        home,
+        Upstream::Direct(api_server),
+        own,
+        custom_resources,
+        cache.clone(),
+    )
+    .await
+    .context("clusters and routes")?;
     let proxy = Proxy::new(
         Arc::new(ApiServerDecides::new()),
         routes.clone(),
@@ -87,7 +95,6 @@ async fn serve(run: &Run) -> anyhow::Result<()> {
     )
     .relaying_impersonation();
     let tls = mk8s_tls::server::config(certificate.clone(), &ClientAuth::None, serve::ALPN)?;
-    let cache = run.cache();
     let metrics = Metrics::new(cache.clone());
     let traces = run.traces()?.map(Arc::new);
     let door = Door::new(Entrance {

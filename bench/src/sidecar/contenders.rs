@@ -96,7 +96,7 @@ impl Sidecar {
              \x20   ssl_certificate {at}/server.pem;\n    ssl_certificate_key {at}/server.pem;\n    ssl_protocols TLSv1.3;\n\
              \x20   location / {{\n      if ($http_authorization != \"Bearer {PLACEHOLDER}\") {{ return 401; }}\n\
              \x20     proxy_pass https://api;\n      proxy_http_version 1.1;\n      proxy_set_header Connection \"\";\n\
-             \x20     proxy_set_header Authorization \"Bearer {token}\";\n      proxy_set_header Host {server};\n      proxy_ssl_name 127.0.0.1;\n\
+             \x20     proxy_set_header Authorization \"Bearer {token}\";\n      proxy_set_header Host {server};\n      proxy_ssl_name localhost;\n\
              \x20     proxy_ssl_verify on;\n      proxy_ssl_trusted_certificate {at}/api.pem;\n      proxy_ssl_protocols TLSv1.3;\n\
              \x20     proxy_ssl_session_reuse on;\n      proxy_buffering off;\n      proxy_read_timeout 1h;\n    }}\n  }}\n}}\n"
         );
@@ -153,6 +153,7 @@ impl Sidecar {
         fs::write(dir.join("real/ca.crt"), &api.authorities)?;
         fs::write(dir.join("real/namespace"), "default")?;
         fs::write(dir.join("credentials/other/token"), &api.token)?;
+        fs::write(dir.join("credentials/other/ca.crt"), &api.authorities)?;
         let other = json!({"apiVersion": "mca.k8s.io/v1alpha1", "kind": "Cluster", "metadata": {"name": "other"},
             "spec": {"server": "https://other.example", "credentials": "other"}});
         fs::write(dir.join("config/cluster.json"), other.to_string())?;
