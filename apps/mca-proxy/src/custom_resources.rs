@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
+use backon::{ConstantBuilder, Retryable as _};
 use http::Request;
 use http_body_util::{BodyExt as _, Limited};
 use mk8s_net::Body;
@@ -11,7 +12,7 @@ use mk8s_routing::{API_VERSION, Source};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
-use tracing::debug;
+use tracing::{debug, warn};
 
 /// How long all objects of a kind may be together.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -19,6 +20,9 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 const WATCH_SECONDS: u64 = 290;
 /// The pause before trying again.
 const PAUSE: Duration = Duration::from_secs(5);
+/// At the start: how long to wait before asking again, and how often.
+const AGAIN: Duration = Duration::from_secs(1);
+const TIMES: usize = 20;
 /// Changes that come together are taken over together.
 const TOGETHER: Duration = Duration::from_millis(200);
 /// The kinds, and what stands for each in a path.
@@ -63,6 +67,18 @@ impl CustomResources {
             api_server,
             namespace,
         }
+    }
+
+    /// [`Self::read`], patiently: an API server that is starting, is busy, or has only just heard of these kinds or of our rights
+    /// refuses at first.
+    pub(crate) async fn read_at_start(&self) -> anyhow::Result<Vec<Source>> {
+        let patience = ConstantBuilder::default().with_delay(AGAIN).with_max_times(TIMES);
+        (|| self.read())
+            .retry(patience)
+            .notify(|why: &anyhow::Error, _| {
+                warn!(error = format!("{why:#}"), "can't read clusters and routes yet");
+            })
+            .await
     }
 
     /// All of them, in the order of their names.

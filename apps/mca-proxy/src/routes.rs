@@ -89,7 +89,7 @@ impl Routes {
             custom_resources,
             cache,
         };
-        let taken = match routes.sources().await {
+        let taken = match routes.sources_at_start().await {
             Ok(sources) => {
                 let is_something = !sources.is_empty();
                 routes
@@ -165,6 +165,14 @@ impl Routes {
                 }
             }
         }
+    }
+
+    async fn sources_at_start(&self) -> anyhow::Result<Vec<Source>> {
+        let mut sources = sources(&self.places.config)?;
+        if let Some(custom_resources) = &self.custom_resources {
+            sources.extend(custom_resources.read_at_start().await?);
+        }
+        Ok(sources)
     }
 
     /// Files first, then custom resources.
