@@ -120,7 +120,7 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             tokio::select! {
                 result = run(&arguments) => result,
-                stopped = stop_signal() => stopped.and_then(|()| bail!("interrupted")),
+                stopped = mk8s_net::drain::stop_signal() => stopped.map_err(Into::into).and_then(|()| bail!("interrupted")),
             }
         })
     });
@@ -464,15 +464,4 @@ async fn end<T>(contenders: T) {
 fn server_certificate(authority: &CertificateAuthority) -> anyhow::Result<mk8s_tls::Issued> {
     let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
     Ok(authority.issue_server(&names, Duration::from_secs(24 * 3600), jiff::Timestamp::now())?)
-}
-
-async fn stop_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

@@ -104,7 +104,7 @@ impl CustomResources {
 
     async fn follow_kind(&self, plural: &str, changed: &Notify) {
         loop {
-            match self.until_changed(plural).await {
+            match self.until_changed(plural, changed).await {
                 Ok(false) => continue,
                 Ok(true) => tokio::time::sleep(TOGETHER).await,
                 Err(error) => {
@@ -117,8 +117,10 @@ impl CustomResources {
     }
 
     /// Watches until something happens (true) or the watch is over (false).
-    async fn until_changed(&self, plural: &str) -> anyhow::Result<bool> {
+    async fn until_changed(&self, plural: &str, changed: &Notify) -> anyhow::Result<bool> {
         let from = self.list(plural).await?.metadata.resource_version;
+        // What happened since they were last read and before this is no event of the watch: they must be read from here on.
+        changed.notify_one();
         let path = format!(
             "{}?watch=1&resourceVersion={from}&timeoutSeconds={WATCH_SECONDS}",
             self.path(plural)

@@ -1,6 +1,6 @@
 //! The pod's door: HTTPS on the loopback. Whoever shows the placeholder token is a container of this pod.
 
-use std::{convert::Infallible, net::IpAddr, pin::Pin, sync::Arc};
+use std::{convert::Infallible, pin::Pin, sync::Arc};
 
 use http::{HeaderMap, Request, Response, header};
 use hyper::body::Incoming;
@@ -30,22 +30,19 @@ impl Door {
     }
 
     /// Serves one connection.
-    pub(crate) async fn serve(self, stream: TcpStream, peer: IpAddr, drain: Watch) {
+    pub(crate) async fn serve(self, stream: TcpStream, drain: Watch) {
         let Some(stream) = serve::tls(self.0.tls.clone(), stream).await else {
             return;
         };
         let _open = self.0.metrics.connected();
         let protocol = serve::negotiated(&stream);
-        let service = Connection {
-            entrance: self.0,
-            peer,
-        };
+        let service = Connection(self.0);
         serve::connection(stream, protocol, service, drain).await;
     }
 }
 
 impl Entrance {
-    async fn handle(&self, mut request: Request<Incoming>, source: IpAddr) -> Response<Body> {
+    async fn handle(&self, mut request: Request<Incoming>) -> Response<Body> {
         if let Err(why) = self.admit(request.headers()) {
             self.metrics.unauthorized.inc();
             return why.into_response();
@@ -59,9 +56,7 @@ impl Entrance {
         // It has said what it has to say.
         request.headers_mut().remove(header::AUTHORIZATION);
         let upgrade = Upgrade::from_http1(&mut request);
-        self.inside
-            .answer(Body::from_request(request), upgrade, source)
-            .await
+        self.inside.answer(Body::from_request(request), upgrade).await
     }
 
     fn admit(&self, headers: &HeaderMap) -> Result<(), Status> {
@@ -93,10 +88,7 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 }
 
 /// One connection's service.
-struct Connection {
-    entrance: Arc<Entrance>,
-    peer: IpAddr,
-}
+struct Connection(Arc<Entrance>);
 
 impl hyper::service::Service<Request<Incoming>> for Connection {
     type Response = Response<Body>;
@@ -104,7 +96,7 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (entrance, peer) = (self.entrance.clone(), self.peer);
-        Box::pin(async move { Ok(entrance.handle(request, peer).await) })
+        let entrance = self.0.clone();
+        Box::pin(async move { Ok(entrance.handle(request).await) })
     }
 }

@@ -24,14 +24,13 @@ use crate::{
 
 /// Everything behind the door.
 pub(crate) struct Inside {
-    asker: Asker,
+    asker: Arc<Asker>,
     routes: Arc<Routes>,
     metrics: Arc<Metrics>,
     traces: Option<Arc<Traces>>,
 }
 
-/// Asks clusters, by the cache if there is one. Cheap to clone.
-#[derive(Clone)]
+/// Asks clusters, by the cache if there is one.
 pub(crate) struct Asker {
     path: OnePath,
     cache: Option<(Cache, IdentityKey)>,
@@ -43,7 +42,6 @@ struct OnePath {
     proxy: Proxy,
     /// What the path calls the pod's containers. Nobody is told: the API server knows them by the real token.
     identity: Identity,
-    source: IpAddr,
 }
 
 impl Inside {
@@ -58,13 +56,12 @@ impl Inside {
             path: OnePath {
                 proxy,
                 identity: Identity::new("pod", [""; 0], AuthMethod::Pod)?,
-                source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             },
             // All containers are one service account to each cluster.
             cache: cache.map(|cache| (cache, IdentityKey::new("pod"))),
         };
         Ok(Self {
-            asker,
+            asker: Arc::new(asker),
             routes,
             metrics,
             traces,
@@ -76,7 +73,6 @@ impl Inside {
         &self,
         mut request: Request<Body>,
         upgrade: Option<Upgrade>,
-        source: IpAddr,
     ) -> Response<Body> {
         let started = Instant::now();
         let way = match route::choose(&self.routes, &mut request).await {
@@ -96,13 +92,11 @@ impl Inside {
             .traces
             .as_ref()
             .map(|traces| begin(traces, &series, &mut request));
-        let mut asker = self.asker.clone();
-        asker.path.source = source;
         let response = match way {
-            Way::One(cluster) => asker.ask_one(cluster, request, upgrade).await,
+            Way::One(cluster) => self.asker.ask_one(cluster, request, upgrade).await,
             // Boxed, because it is large and rare: each request's future has room for all that it may become.
             Way::Several(clusters) => {
-                Box::pin(several::answer(Arc::new(asker), clusters, request, upgrade)).await
+                Box::pin(several::answer(self.asker.clone(), clusters, request, upgrade)).await
             }
         };
         self.metrics
@@ -161,7 +155,7 @@ impl OnePath {
                 identity: self.identity.clone(),
                 subject: None,
                 session: None,
-                source: self.source,
+                source: IpAddr::V4(Ipv4Addr::LOCALHOST),
                 until: None,
             },
             cluster,

@@ -4,11 +4,10 @@
 //! Read on in the order of start-up: [`cli`] (what it is told), [`serve`] (the wiring), [`service_account`] (what the
 //! containers see in place of their own), [`certificate`], [`ready`] (the probe), [`dev`] (without a pod). A request meets
 //! [`door`] (who is let in, and how often: [`limit`]), [`inside`] (what happens then), [`route`] (to which cluster, of those
-//! in [`routes`], which may come from [`custom_resources`], and [`targets`], or to [`several`]), [`metrics`], and [`collaborators`] (what the one path asks for).
+//! in [`routes`], which may come from [`custom_resources`], and [`targets`], or to [`several`]), and [`metrics`].
 
 mod certificate;
 mod cli;
-mod collaborators;
 mod custom_resources;
 mod dev;
 mod door;

@@ -198,6 +198,7 @@ impl Routes {
                 "clusters and routes are in force"
             );
         }
+        let moved: Vec<ClusterName> = targets.changed_since(&before.targets).cloned().collect();
         self.current.store(Arc::new(Set {
             is_home_alone: sources.is_empty(),
             table,
@@ -205,7 +206,7 @@ impl Routes {
             sources,
         }));
         if let Some(cache) = &self.cache {
-            before.table.clusters().for_each(|(name, _)| cache.forget(name));
+            moved.iter().for_each(|cluster| cache.forget(cluster));
         }
         Ok(())
     }

@@ -1,19 +1,19 @@
 //! `mca-proxy run`: everything is wired here, in the order in which it starts.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 use mk8s_connect::in_cluster;
 use mk8s_model::ClusterName;
 use mk8s_net::{
-    drain::Drain,
+    drain::{self, Drain},
     link::StreamCounters,
     listen::{self, ListenError},
     serve,
     workers::Workers,
 };
-use mk8s_proxy::{Proxy, Upstream, upstream::Naming};
+use mk8s_proxy::{Proxy, Upstream, audit::LogOnly, decide::AllowAll, upstream::Naming};
 use mk8s_tls::{ReloadingCertificate, server::ClientAuth};
 use tokio::net::TcpListener;
 use tracing::{debug, info, warn};
@@ -21,7 +21,6 @@ use tracing::{debug, info, warn};
 use crate::{
     certificate,
     cli::Run,
-    collaborators::{ApiServerDecides, LogOnly},
     custom_resources::CustomResources,
     dev,
     door::{Door, Entrance},
@@ -89,7 +88,8 @@ async fn serve(run: &Run) -> anyhow::Result<()> {
     .await
     .context("clusters and routes")?;
     let proxy = Proxy::new(
-        Arc::new(ApiServerDecides::new()),
+        // The API server's RBAC decides on the pod's service account, and writes the audit log in its name.
+        Arc::new(AllowAll::by("pod")),
         routes.clone(),
         Arc::new(LogOnly),
     )
@@ -115,7 +115,7 @@ async fn serve(run: &Run) -> anyhow::Result<()> {
         .into_iter()
         .map(|listener| {
             let (door, watch) = (door.clone(), drain.watch());
-            let serve = move |stream, peer: SocketAddr| door.clone().serve(stream, peer.ip(), watch.clone());
+            let serve = move |stream, _| door.clone().serve(stream, watch.clone());
             tokio::spawn(listen::accept(listener, workers.clone(), drain.watch(), serve))
         })
         .collect();
@@ -131,7 +131,7 @@ async fn serve(run: &Run) -> anyhow::Result<()> {
         );
     }
 
-    stop_signal().await?;
+    drain::stop_signal().await?;
     info!("stopping: no new requests; running ones have {:?}", run.drain());
     answering.abort();
     renewing.abort();
@@ -175,15 +175,4 @@ fn bind(addresses: &[SocketAddr]) -> Result<Vec<std::net::TcpListener>, ListenEr
         Some(error) if bound.is_empty() => Err(error),
         _ => Ok(bound),
     }
-}
-
-async fn stop_signal() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

@@ -62,6 +62,17 @@ impl Targets {
         }
     }
 
+    /// Those that lead elsewhere than before, or with other credentials, or not at all any more.
+    pub(crate) fn changed_since<'a>(&'a self, before: &'a Self) -> impl Iterator<Item = &'a ClusterName> {
+        before.0.iter().filter_map(|(name, then)| {
+            let is_same = match (&then.way, self.0.get(name).map(|now| &now.way)) {
+                (Ok(then), Some(Ok(now))) => Arc::ptr_eq(then, now),
+                _ => false,
+            };
+            (!is_same).then_some(name)
+        })
+    }
+
     /// Those that can't be used, and why.
     pub(crate) fn unusable(&self) -> impl Iterator<Item = (&ClusterName, &str)> {
         self.0

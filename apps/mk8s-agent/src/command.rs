@@ -20,14 +20,14 @@ use jiff::Timestamp;
 use mk8s_model::{AuthMethod, ClusterName, Decision, Identity, KubeRequest};
 use mk8s_net::{Body, drain::Drain, listen, serve, status::Status};
 use mk8s_policy::Policy;
-use mk8s_proxy::{Authorizer, Caller, Clusters, Inbound, Proxy, Upgrade};
+use mk8s_proxy::{Authorizer, Caller, Clusters, Inbound, Proxy, Upgrade, audit::LogOnly};
 use mk8s_tls::{CertificateAuthority, ReloadingCertificate, server::ClientAuth};
 use mk8s_tunnel::proto::{CommandRequest, CommandResponse, command_service_server::CommandService};
 use rand::RngCore;
 use tokio::{net::TcpListener, sync::watch};
 use tonic::Status as GrpcStatus;
 
-use crate::{collaborators::LogOnly, kubectl_args};
+use crate::kubectl_args;
 
 /// The longest output kept, in bytes.
 const MAX_OUTPUT: usize = 4 * 1024 * 1024;

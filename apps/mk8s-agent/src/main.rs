@@ -17,7 +17,11 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
-use mk8s_net::{drain::Drain, link::StreamCounters, workers::Workers};
+use mk8s_net::{
+    drain::{self, Drain},
+    link::StreamCounters,
+    workers::Workers,
+};
 use tracing::info;
 
 use crate::{config::Config, door::Door, identity::Identity};
@@ -60,7 +64,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         door,
     ));
     let heartbeat = tokio::spawn(heartbeat::run(identity, api_server));
-    stop_signal().await?;
+    drain::stop_signal().await?;
     info!(
         "stopping: no new requests; running ones have {} s",
         config.drain_seconds
@@ -68,16 +72,5 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     heartbeat.abort();
     drain.finish(Duration::from_secs(config.drain_seconds)).await;
     tunnels.abort();
-    Ok(())
-}
-
-async fn stop_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
     Ok(())
 }

@@ -25,7 +25,11 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Parser;
-use mk8s_net::{drain::Drain, listen, workers::Workers};
+use mk8s_net::{
+    drain::{self, Drain},
+    listen,
+    workers::Workers,
+};
 use prometheus_client::metrics::gauge::Gauge;
 use tracing::{info, warn};
 
@@ -92,7 +96,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }));
     info!(%address, "listening");
 
-    stop_signal().await?;
+    drain::stop_signal().await?;
     readiness.stop();
     info!(
         "stopping: not ready any more; everything is answered for {:?} more, then running requests have {:?}",
@@ -121,15 +125,4 @@ fn bind(address: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
     listen::bind((Ipv6Addr::UNSPECIFIED, PORT).into())
         .or_else(|_| listen::bind((Ipv4Addr::UNSPECIFIED, PORT).into()))
         .context("listen")
-}
-
-async fn stop_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

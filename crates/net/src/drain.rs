@@ -91,6 +91,21 @@ impl Watch {
     }
 }
 
+/// Resolves when the program is asked to end: by SIGTERM, as Kubernetes does, or by Ctrl-C.
+///
+/// # Errors
+/// If the signals can't be listened for.
+pub async fn stop_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,11 @@ use mk8s_authn::{
     AgentTokens, Clock, Lifetimes, LoginLimits, Logins, Passwords, Quota, SystemClock, TokenIssuer,
     TokenVerifier, token::TokenSettings,
 };
-use mk8s_net::{drain::Drain, listen, serve, workers::Workers};
+use mk8s_net::{
+    drain::{self, Drain},
+    listen, serve,
+    workers::Workers,
+};
 use mk8s_proxy::Proxy;
 use mk8s_tls::{Roots, server::ClientAuth};
 use mk8s_tunnel::proto::agent_service_server::AgentServiceServer;
@@ -148,7 +152,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     ));
     info!(people = %address(config.server.http_port), agents = %address(config.server.grpc_port), "central is ready");
 
-    stop_signal().await?;
+    drain::stop_signal().await?;
     info!("stopping: no new requests; running ones have {:?}", config.drain);
     // The closures hold watches too: the accept loops must be over before everything can have let go.
     let people_task = async {
@@ -166,16 +170,5 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let _ = stop_shipping.send(());
     let _ = shipping.await;
     info!("stopped");
-    Ok(())
-}
-
-async fn stop_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
     Ok(())
 }
