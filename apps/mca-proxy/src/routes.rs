@@ -134,20 +134,23 @@ impl Routes {
         if let Some(custom_resources) = self.custom_resources.clone() {
             watching.spawn(custom_resources.follow(changed.clone()));
         }
-        let mut seen = self.signature();
+        // Nothing yet: what changed since the start is found at the first look.
+        let mut seen = None;
+        let mut is_told = false;
         loop {
-            let is_told = tokio::select! {
-                () = tokio::time::sleep(LOOK) => false,
-                () = changed.notified() => true,
-            };
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = changed.notified() => is_told = true,
+            }
             let now = self.signature();
-            if now == seen && !is_told {
+            if seen.as_ref() == Some(&now) && !is_told {
                 continue;
             }
             match self.sources().await {
-                // Between two looks, a set may be half written.
+                // A set may be half written; whatever isn't taken now is looked at again.
                 Ok(sources) if self.signature() == now => {
-                    seen = now;
+                    seen = Some(now);
+                    is_told = false;
                     match self.take(sources) {
                         Ok(()) => {
                             is_current.set(1);
