@@ -10,7 +10,7 @@ use mk8s_net::Body;
 use mk8s_proxy::Direct;
 use mk8s_routing::{API_VERSION, Source};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
@@ -86,12 +86,11 @@ impl CustomResources {
         let mut sources = Vec::new();
         for (kind, plural) in KINDS {
             let list = self.list(plural).await?;
-            sources.extend(list.items.into_iter().map(|item| Source {
-                name: format!("{plural}.{}/{}", mk8s_routing::GROUP, item.metadata.name),
-                // JSON is YAML.
-                text: json!({"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": item.metadata.name}, "spec": item.spec})
-                    .to_string(),
-            }));
+            sources.extend(
+                list.items
+                    .iter()
+                    .map(|item| Source::custom_resource(kind, plural, &item.metadata.name, &item.spec)),
+            );
         }
         Ok(sources)
     }

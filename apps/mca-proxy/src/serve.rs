@@ -31,9 +31,6 @@ use crate::{
     service_account::ServiceAccount,
 };
 
-/// What the cluster that the pod runs in is called here.
-const HOME: &str = "local";
-
 /// Serves until a signal.
 pub(crate) fn run(run: &Run) -> anyhow::Result<()> {
     mk8s_telemetry::init_logging(run.log_format, &run.log)?;
@@ -65,7 +62,7 @@ async fn serve(run: &Run) -> anyhow::Result<()> {
         dev::write_kubeconfig(run, &account, &namespace)?;
     }
 
-    let home: ClusterName = HOME.parse()?;
+    let home: ClusterName = mk8s_routing::HOME.parse()?;
     let places = Places {
         config: run.config_dir.clone(),
         credentials: run.credentials_dir.clone(),

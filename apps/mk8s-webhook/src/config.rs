@@ -89,8 +89,17 @@ pub(crate) struct Config {
     pub(crate) tls: Tls,
     pub(crate) clients: Clients,
     pub(crate) injection: Settings,
+    pub(crate) custom_resources: CustomResources,
     pub(crate) shutdown: Shutdown,
     pub(crate) log: Log,
+}
+
+/// What is done for the clusters and routes of sidecars.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CustomResources {
+    /// Whether their status is kept.
+    pub(crate) status: bool,
 }
 
 /// Where the certificate comes from, and what comes with it.
@@ -205,6 +214,7 @@ struct File {
     clients: FileClients,
     lease: FileLease,
     injection: Settings,
+    custom_resources: CustomResources,
     shutdown: Shutdown,
     log: Log,
 }
@@ -311,6 +321,7 @@ impl Config {
             tls,
             clients,
             injection: file.injection,
+            custom_resources: file.custom_resources,
             shutdown: file.shutdown,
             log: Log {
                 filter: arguments.log.unwrap_or(file.log.filter),
@@ -414,12 +425,13 @@ mod tests {
             "listen: '[::1]:9443'\nnamespace: other\nservice: hook\nwebhookConfigurations: [a, b]\n\
              lease: {name: l, duration: 3s}\ntls: {mode: self, secret: s, caLifetime: 1h, certificateLifetime: 30m, settle: 0s}\n\
              clients: {clientCAFile: /ca.crt, clientNames: [apiserver]}\ninjection: {uid: null}\n\
-             shutdown: {pause: 0s, drain: 1m}\nlog: {format: json, filter: debug}\nkubernetes: {context: dev}\n",
+             customResources: {status: true}\nshutdown: {pause: 0s, drain: 1m}\nlog: {format: json, filter: debug}\nkubernetes: {context: dev}\n",
         )
         .expect("valid");
         assert_eq!(config.shutdown.pause, Duration::ZERO);
         assert_eq!(config.clients.names, ["apiserver"]);
         assert!(config.injection.uid.is_none());
+        assert!(config.custom_resources.status);
         let Tls::SelfMade(own) = config.tls else {
             panic!("the mode is self");
         };

@@ -1,6 +1,7 @@
 //! `mk8s-webhook`: an admission webhook that changes pods as they are created. The API server asks at the [`door`];
 //! [`admission`] answers, by its list of mutators, of which [`injection`] is one. [`certificate`] keeps what the API server
-//! knows us by, together with the other replicas ([`election`]).
+//! knows us by, together with the other replicas ([`election`]); [`statuses`] says of clusters and routes whether sidecars take
+//! them.
 
 mod admission;
 mod bundle;
@@ -14,6 +15,7 @@ mod injection;
 mod metrics;
 mod readiness;
 mod review;
+mod statuses;
 mod warnings;
 
 use std::{

@@ -18,4 +18,4 @@ pub use choose::{Asked, Choice, Requested};
 pub use error::{Fault, RoutingError};
 pub use labelled::Labelled;
 pub use object::{API_VERSION, GROUP};
-pub use table::{Cluster, Credentials, Place, Source, Table};
+pub use table::{Cluster, Credentials, HOME, Place, Source, Table};

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use mk8s_model::ClusterName;
+use serde_json::{Value, json};
 
-use crate::{RoutingError, choose::Route, read::Reading};
+use crate::{API_VERSION, GROUP, RoutingError, choose::Route, read::Reading};
+
+/// What the cluster that a pod runs in is called in its routes.
+pub const HOME: &str = "local";
 
 /// A text with objects in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +17,18 @@ pub struct Source {
     pub name: String,
     /// YAML or JSON, one or many documents.
     pub text: String,
+}
+
+impl Source {
+    /// A custom resource, by its kind's plural (`clusters`, `routes`), its name and its `spec`.
+    pub fn custom_resource(kind: &str, plural: &str, name: &str, spec: &Value) -> Self {
+        Self {
+            name: format!("{plural}.{GROUP}/{name}"),
+            // JSON is YAML.
+            text: json!({"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec})
+                .to_string(),
+        }
+    }
 }
 
 /// The clusters there are, and which requests go where.

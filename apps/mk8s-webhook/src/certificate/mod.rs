@@ -20,6 +20,7 @@ use crate::{
     config::{Config, SelfMade, Tls},
     election::Candidate,
     readiness::Readiness,
+    statuses::Statuses,
 };
 
 /// What runs beside the door.
@@ -64,6 +65,10 @@ pub(crate) async fn keep(
             match bundle {
                 Some((_, place)) => place,
                 None => {
+                    if config.custom_resources.status {
+                        let client = cluster::connect(&config.kubernetes).await?;
+                        tasks.spawn(Statuses::new(client).run(None));
+                    }
                     return Ok(Keeping {
                         tasks,
                         candidate: None,
@@ -75,6 +80,9 @@ pub(crate) async fn keep(
     let client = cluster::connect(&config.kubernetes).await?;
     cluster::check_version(&client).await?;
     let (candidate, leading) = Candidate::new(client.clone(), place, leader);
+    if config.custom_resources.status {
+        tasks.spawn(Statuses::new(client.clone()).run(Some(leading.clone())));
+    }
     match &config.tls {
         Tls::SelfMade(own) => {
             let keeper = keeper::Keeper::new(client.clone(), own.clone());

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{ALL, account, prepared_with};
 
 /// The definitions of the chart. They stay: other tests on the cluster use them as well.
-fn install() {
+pub(crate) fn install() {
     let kubectl = Cluster::shared().kubectl();
     for name in ["clusters", "routes"] {
         let file = workspace::root().join(format!("deploy/helm/mk8s/crds/{name}.mca.k8s.io.yaml"));

@@ -1,7 +1,7 @@
 //! The sidecar on a real API server: as a process beside the tests, and, where that matters, in pods.
 
 mod cache;
-mod custom_resources;
+pub(crate) mod custom_resources;
 mod identity;
 mod lifecycle;
 mod pods;

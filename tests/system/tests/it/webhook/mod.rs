@@ -6,6 +6,7 @@ mod injection;
 mod installed;
 mod replicas;
 mod rotation;
+mod statuses;
 
 use std::{fs, net::SocketAddr, process::Command, time::Duration};
 
