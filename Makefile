@@ -1,7 +1,7 @@
 # What can be done here. `make` alone tells.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test check fmt lint deny bench bench-sidecar fuzz clean-clusters
+.PHONY: help demo demo-stop test check fmt lint deny bench bench-sidecar bench-admission fuzz clean-clusters
 
 help: ## this list
 	@echo "mk8s: one audited way into every Kubernetes cluster"
@@ -39,6 +39,9 @@ bench: ## what it costs, beside haproxy and the API server itself (BENCH_ARGS=--
 
 bench-sidecar: ## what the sidecar costs, beside haproxy, nginx and Go's reverse proxy (BENCH_ARGS=--help)
 	@bench/sidecar.sh $(BENCH_ARGS)
+
+bench-admission: ## how long the webhook takes to answer (BENCH_ARGS=--help)
+	@bench/admission.sh $(BENCH_ARGS)
 
 fuzz: ## hostile bytes for a minute each (FUZZ_SECONDS=60)
 	@tools/fuzz.sh

@@ -4,6 +4,7 @@
 //! a fixed number of requests each, and medians over the rounds are compared. Load generator and upstream run beside them
 //! and are not counted. [`measure`] has the method, [`contender`] the ways compared, [`report`] the tables.
 
+mod admission;
 mod client;
 mod cluster;
 mod contender;
@@ -94,6 +95,8 @@ struct Arguments {
 enum Command {
     /// What the sidecar costs, beside haproxy, nginx and Go's reverse proxy
     Sidecar(sidecar::Arguments),
+    /// How long the webhook takes to answer
+    Admission(admission::Arguments),
     /// Stand for an API server (started by the benchmark itself)
     #[command(hide = true)]
     Upstream(upstream::Arguments),
@@ -139,10 +142,13 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let dir = std::path::absolute(format!("target/bench/run-{}", std::process::id()))?;
     std::fs::create_dir_all(&dir).with_context(|| format!("can't make {}", dir.display()))?;
-    if let Some(Command::Sidecar(arguments)) = &arguments.command {
-        sidecar::run(arguments, &dir)
-            .await
-            .with_context(|| format!("logs are in {}", dir.display()))?;
+    let measured = match &arguments.command {
+        Some(Command::Sidecar(arguments)) => Some(sidecar::run(arguments, &dir).await),
+        Some(Command::Admission(arguments)) => Some(admission::run(arguments, &dir).await),
+        _ => None,
+    };
+    if let Some(measured) = measured {
+        measured.with_context(|| format!("logs are in {}", dir.display()))?;
         return std::fs::remove_dir_all(&dir).with_context(|| format!("can't remove {}", dir.display()));
     }
     let bench = Bench::prepare(dir.clone(), arguments)

@@ -7,11 +7,11 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
 use mk8s_cache::{Cache, IdentityKey};
 use mk8s_fleet::{Ask, Asked};
 use mk8s_model::{AuthMethod, ClusterName, Identity, InvalidIdentity, KubeRequest};
-use mk8s_net::Body;
+use mk8s_net::{Body, status::Status};
 use mk8s_proxy::{Caller, Inbound, Proxy, Upgrade};
 use mk8s_telemetry::{RequestSpan, Traces};
 
@@ -69,25 +69,20 @@ impl Inside {
     }
 
     /// Answers a request.
-    pub(crate) async fn answer(
-        &self,
-        mut request: Request<Body>,
-        upgrade: Option<Upgrade>,
-    ) -> Response<Body> {
+    pub(crate) async fn answer(&self, request: Request<Body>, upgrade: Option<Upgrade>) -> Response<Body> {
         let started = Instant::now();
-        let way = match route::choose(&self.routes, &mut request).await {
-            Ok(way) => way,
+        let (mut parts, mut body) = request.into_parts();
+        let (way, series) = match self.way(&mut parts, &mut body).await {
+            Ok(found) => found,
             Err(why) => {
-                let series = self.metrics.series(request.method(), None, "none");
+                let series = self.metrics.series(&parts.method, None, "none");
                 let response = why.into_response();
                 self.metrics
                     .answered(&series, response.status(), started.elapsed());
                 return response;
             }
         };
-        let kube = KubeRequest::classify(request.method(), request.uri()).ok();
-        let series = self.metrics.series(request.method(), kube.as_ref(), way.label());
-        drop(kube);
+        let mut request = Request::from_parts(parts, body);
         let span = self
             .traces
             .as_ref()
@@ -105,6 +100,26 @@ impl Inside {
             span.answered(response.status().as_u16());
         }
         response
+    }
+}
+
+impl Inside {
+    /// Where a request goes, and as what it counts.
+    async fn way(&self, parts: &mut Parts, body: &mut Body) -> Result<(Way, Arc<Series>), Status> {
+        let requested = route::take_requested(&mut parts.headers, &mut parts.uri)?;
+        let kube = KubeRequest::classify(&parts.method, &parts.uri).ok();
+        let (requested, query) = (requested.as_deref(), parts.uri.query());
+        let way = route::choose(
+            &self.routes,
+            requested,
+            kube.as_ref(),
+            query,
+            &parts.headers,
+            body,
+        )
+        .await?;
+        let series = self.metrics.series(&parts.method, kube.as_ref(), way.label());
+        Ok((way, series))
     }
 }
 

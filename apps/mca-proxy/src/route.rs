@@ -1,6 +1,6 @@
 //! Which cluster a request is for: what the client names itself, and what the routes say.
 
-use http::{HeaderName, Request, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, Uri, header, uri::PathAndQuery};
 use mk8s_model::{ClusterName, KubeRequest, Verb};
 use mk8s_net::{Body, status::Status};
 use mk8s_routing::{Asked, Choice, Labelled, Requested};
@@ -31,20 +31,29 @@ impl Way {
     }
 }
 
-/// Finds the way, and takes off the request what was said to us alone.
-pub(crate) async fn choose(routes: &Routes, request: &mut Request<Body>) -> Result<Way, Status> {
+/// Finds the way of a request whose word to us was taken off already ([`take_requested`]).
+pub(crate) async fn choose(
+    routes: &Routes,
+    requested: Option<&str>,
+    kube: Option<&KubeRequest<'_>>,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    body: &mut Body,
+) -> Result<Way, Status> {
     let set = routes.current();
-    let has_word = request.headers().contains_key(&CLUSTER_HEADER)
-        || request.uri().path().starts_with(Requested::PREFIX);
-    if set.is_home_alone && !has_word {
+    // What can't be understood is refused further on, in the same words as ever.
+    let Some(kube) = kube.filter(|_| !set.is_home_alone || requested.is_some()) else {
         return Ok(Way::One(routes.home().clone()));
-    }
-    let requested = take_requested(request)?;
-    let labelled = match ask(&set, routes, request, requested.as_deref(), None)? {
-        Some(way) => return Ok(way),
-        None => labels(request).await?,
     };
-    match ask(&set, routes, request, requested.as_deref(), Some(&labelled))? {
+    let asked = Asked {
+        request: kube,
+        requested,
+    };
+    if let Some(way) = ask(&set, routes, &asked, None)? {
+        return Ok(way);
+    }
+    let labelled = labels(kube, headers, query, body).await?;
+    match ask(&set, routes, &asked, Some(&labelled))? {
         Some(way) => Ok(way),
         None => Err(Status::internal("the routes ask for labels twice")),
     }
@@ -54,27 +63,17 @@ pub(crate) async fn choose(routes: &Routes, request: &mut Request<Body>) -> Resu
 fn ask(
     set: &Set,
     routes: &Routes,
-    request: &Request<Body>,
-    requested: Option<&str>,
+    asked: &Asked<'_>,
     labelled: Option<&Labelled>,
 ) -> Result<Option<Way>, Status> {
-    let home = || Way::One(routes.home().clone());
-    // What can't be understood is refused further on, in the same words as ever.
-    let Ok(kube) = KubeRequest::classify(request.method(), request.uri()) else {
-        return Ok(Some(home()));
-    };
-    let asked = Asked {
-        request: &kube,
-        requested,
-    };
-    Ok(match set.table.choose(&asked, labelled) {
-        Choice::Home => Some(home()),
+    Ok(match set.table.choose(asked, labelled) {
+        Choice::Home => Some(Way::One(routes.home().clone())),
         Choice::Clusters([one]) => Some(Way::One(one.clone())),
         Choice::Clusters(several) => Some(Way::Several(several.to_vec())),
         Choice::Labels => None,
         Choice::Unknown => {
             let known: Vec<&str> = set.table.known_names().map(ClusterName::as_str).collect();
-            let name: String = requested.unwrap_or_default().chars().take(64).collect();
+            let name: String = asked.requested.unwrap_or_default().chars().take(64).collect();
             return Err(Status::not_found(format!(
                 "there is no cluster {name:?}; there are {}",
                 known.join(", ")
@@ -83,10 +82,10 @@ fn ask(
     })
 }
 
-/// The cluster that the client names, by header or path; the path without it.
-fn take_requested(request: &mut Request<Body>) -> Result<Option<String>, Status> {
+/// Takes off a request what was said to us alone: the cluster that the client names, by header or path.
+pub(crate) fn take_requested(headers: &mut HeaderMap, uri: &mut Uri) -> Result<Option<String>, Status> {
     let mut named = None;
-    let mut values = request.headers().get_all(&CLUSTER_HEADER).iter();
+    let mut values = headers.get_all(&CLUSTER_HEADER).iter();
     if let Some(value) = values.next() {
         if values.next().is_some() {
             return Err(Status::bad_request(
@@ -95,9 +94,9 @@ fn take_requested(request: &mut Request<Body>) -> Result<Option<String>, Status>
         }
         let value = value.to_str().unwrap_or_default().trim();
         named = Some(value.to_owned());
+        headers.remove(&CLUSTER_HEADER);
     }
-    request.headers_mut().remove(&CLUSTER_HEADER);
-    let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     if let Some((name, rest)) = Requested::in_path(path) {
         if named.as_deref().is_some_and(|named| named != name) {
             return Err(Status::bad_request(
@@ -110,31 +109,33 @@ fn take_requested(request: &mut Request<Body>) -> Result<Option<String>, Status>
         } else {
             format!("/{rest}")
         };
-        let uri = rest
+        *uri = rest
             .parse()
             .map_err(|_| Status::bad_request("the path can't be read"))?;
-        *request.uri_mut() = uri;
         named = Some(name);
     }
     Ok(named)
 }
 
 /// The labels that a request speaks of. A body that is read for that is put back whole.
-async fn labels(request: &mut Request<Body>) -> Result<Labelled, Status> {
-    let verb = match KubeRequest::classify(request.method(), request.uri()) {
-        Ok(KubeRequest::Resource(resource)) => resource.verb,
-        _ => return Ok(Labelled::default()),
+async fn labels(
+    kube: &KubeRequest<'_>,
+    headers: &HeaderMap,
+    query: Option<&str>,
+    body: &mut Body,
+) -> Result<Labelled, Status> {
+    let KubeRequest::Resource(resource) = kube else {
+        return Ok(Labelled::default());
     };
-    match verb {
-        Verb::List | Verb::Watch | Verb::DeleteCollection => Ok(Labelled::by_selector(request.uri().query())),
+    match resource.verb {
+        Verb::List | Verb::Watch | Verb::DeleteCollection => Ok(Labelled::by_selector(query)),
         Verb::Create | Verb::Update | Verb::Patch => {
-            let body = whole::take(request).await?;
-            let content_type = request
-                .headers()
+            let bytes = whole::take(body).await?;
+            let content_type = headers
                 .get(header::CONTENT_TYPE)
                 .and_then(|value| value.to_str().ok());
-            let labelled = Labelled::in_body(content_type, &body);
-            *request.body_mut() = Body::full(body);
+            let labelled = Labelled::in_body(content_type, &bytes);
+            *body = Body::full(bytes);
             Ok(labelled)
         }
         Verb::Get | Verb::Delete | Verb::Proxy => Ok(Labelled::default()),

@@ -58,7 +58,7 @@ async fn pick(clusters: &[ClusterName], request: &mut Request<Body>) -> Result<C
     if !writes || is_yaml(request) {
         return first();
     }
-    let body = whole::take(request).await?;
+    let body = whole::take(request.body_mut()).await?;
     let marked = mark::cluster(&body).map_err(|why| why.status())?;
     let cluster = match marked {
         None => first()?,

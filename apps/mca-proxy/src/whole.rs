@@ -1,6 +1,5 @@
 //! Bodies that are looked into: read whole, and put back.
 
-use http::Request;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use mk8s_net::{Body, status::Status};
 
@@ -11,8 +10,8 @@ pub(crate) const MAX_BODY: usize = 3 * 1024 * 1024;
 ///
 /// # Errors
 /// 413 if it is longer than what the API server takes, 400 if it breaks off.
-pub(crate) async fn take(request: &mut Request<Body>) -> Result<bytes::Bytes, Status> {
-    let body = std::mem::replace(request.body_mut(), Body::empty());
+pub(crate) async fn take(body: &mut Body) -> Result<bytes::Bytes, Status> {
+    let body = std::mem::replace(body, Body::empty());
     match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(why) if why.is::<LengthLimitError>() => Err(Status::too_large(format!(

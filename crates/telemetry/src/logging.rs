@@ -8,7 +8,9 @@ use std::{
 
 use serde::Deserialize;
 use tracing::Subscriber;
-use tracing_subscriber::{EnvFilter, Layer, fmt::MakeWriter, layer::SubscriberExt, registry::LookupSpan};
+use tracing_subscriber::{
+    Layer, filter::Targets, fmt::MakeWriter, layer::SubscriberExt, registry::LookupSpan,
+};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -78,7 +80,14 @@ where
     if filter.trim().is_empty() {
         return Err(bad("it is empty".to_owned()));
     }
-    let filter = EnvFilter::try_new(filter).map_err(|e| bad(e.to_string()))?;
+    // Taken for a module's name, it would silence everything.
+    let is_odd = |c: char| !c.is_ascii_alphanumeric() && !"_:-=, ".contains(c);
+    if let Some(odd) = filter.chars().find(|c| is_odd(*c)) {
+        return Err(bad(format!("{odd:?} is in no level and no module's name")));
+    }
+    let filter: Targets = filter
+        .parse()
+        .map_err(|e: tracing_subscriber::filter::ParseError| bad(e.to_string()))?;
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = match format {
         LogFormat::Text => layer.with_ansi(colour).boxed(),

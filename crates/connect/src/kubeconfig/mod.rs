@@ -2,6 +2,8 @@
 //!
 //! What would run a program or ask a person (`exec`, `auth-provider`, a password) is refused: a server acts on these.
 
+mod schema;
+
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -9,13 +11,13 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use kube::config::{AuthInfo, Cluster, KubeConfigOptions, Kubeconfig};
 use mk8s_proxy::credentials::{Credentials, CredentialsError};
 use mk8s_tls::{
     CertificateChain, Issued, MaterialError, PrivateKey, ReloadError, ReloadingCertificate, Roots,
 };
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 
+use self::schema::{Cluster, Kubeconfig, User};
 use crate::Target;
 
 /// A kubeconfig that can't be used, and where it came from.
@@ -29,9 +31,8 @@ pub struct KubeconfigError {
 
 #[derive(Debug, thiserror::Error)]
 enum Why {
-    // In a box, for it is large.
     #[error("{0}")]
-    Unreadable(Box<kube::config::KubeconfigError>),
+    Malformed(String),
     #[error("it has no current-context: name a context")]
     NoContext,
     #[error("it has no context {0:?}")]
@@ -68,9 +69,9 @@ enum Why {
 
 /// Whether a kubeconfig may name files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Files {
-    /// Those on this machine, relative to the kubeconfig.
-    Local,
+enum Files<'a> {
+    /// Those on this machine, relative to the kubeconfig's directory.
+    Beside(&'a Path),
     /// None: it came from elsewhere, and could name what isn't its author's to read.
     None,
 }
@@ -80,8 +81,9 @@ enum Files {
 /// # Errors
 /// [`KubeconfigError`], naming the file and what of it can't be used.
 pub fn from_file(path: &Path, context: Option<&str>) -> Result<Target, KubeconfigError> {
-    let read = Kubeconfig::read_from(path).map_err(|e| Why::Unreadable(Box::new(e)));
-    read.and_then(|kubeconfig| target(kubeconfig, context, Files::Local))
+    let files = Files::Beside(path.parent().unwrap_or(Path::new("")));
+    read(path)
+        .and_then(|text| target(&parse(&text)?, context, files))
         .map_err(|why| at(path.display(), why))
 }
 
@@ -90,8 +92,8 @@ pub fn from_file(path: &Path, context: Option<&str>) -> Result<Target, Kubeconfi
 /// # Errors
 /// [`KubeconfigError`], naming the origin and what of it can't be used.
 pub fn from_text(text: &str, context: Option<&str>, origin: &str) -> Result<Target, KubeconfigError> {
-    let read = Kubeconfig::from_yaml(text).map_err(|e| Why::Unreadable(Box::new(e)));
-    read.and_then(|kubeconfig| target(kubeconfig, context, Files::None))
+    parse(text)
+        .and_then(|kubeconfig| target(&kubeconfig, context, Files::None))
         .map_err(|why| at(origin, why))
 }
 
@@ -102,56 +104,62 @@ fn at(origin: impl fmt::Display, why: Why) -> KubeconfigError {
     }
 }
 
-fn target(kubeconfig: Kubeconfig, context: Option<&str>, files: Files) -> Result<Target, Why> {
-    let options = KubeConfigOptions {
-        context: context.map(str::to_owned),
-        ..Default::default()
-    };
-    let name = options
-        .context
-        .or_else(|| kubeconfig.current_context.clone())
+fn read(path: &Path) -> Result<String, Why> {
+    std::fs::read_to_string(path).map_err(|why| Why::Read {
+        file: path.display().to_string(),
+        why,
+    })
+}
+
+/// The message says where, and shows nothing of the text: there are keys in it.
+fn parse(text: &str) -> Result<Kubeconfig, Why> {
+    serde_saphyr::from_str(text).map_err(|error| Why::Malformed(error.without_snippet().to_string()))
+}
+
+fn target(kubeconfig: &Kubeconfig, context: Option<&str>, files: Files<'_>) -> Result<Target, Why> {
+    let name = context
+        .or(kubeconfig.current_context.as_deref())
         .filter(|name| !name.is_empty())
         .ok_or(Why::NoContext)?;
     let named = |kind| Why::Dangling {
-        context: name.clone(),
+        context: name.to_owned(),
         kind,
     };
     let context = kubeconfig
         .contexts
         .iter()
         .find(|c| c.name == name)
-        .and_then(|c| c.context.clone())
-        .ok_or_else(|| Why::UnknownContext(name.clone()))?;
+        .and_then(|c| c.context.as_ref())
+        .ok_or_else(|| Why::UnknownContext(name.to_owned()))?;
     let cluster = kubeconfig
         .clusters
         .iter()
         .find(|c| c.name == context.cluster)
-        .and_then(|c| c.cluster.clone())
+        .and_then(|c| c.cluster.as_ref())
         .ok_or_else(|| named("cluster"))?;
-    let user = context.user.clone().unwrap_or_default();
-    let auth = kubeconfig
-        .auth_infos
+    let user = kubeconfig
+        .users
         .iter()
-        .find(|a| a.name == user)
-        .and_then(|a| a.auth_info.clone())
+        .find(|u| u.name == context.user)
+        .and_then(|u| u.user.as_ref())
         .ok_or_else(|| named("user"))?;
-    if cluster.insecure_skip_tls_verify == Some(true) {
+    if cluster.insecure_skip_tls_verify {
         return Err(Why::Insecure);
     }
     if cluster.proxy_url.is_some() {
         return Err(Why::ProxyUrl);
     }
     Ok(Target {
-        roots: roots(&cluster, files)?,
-        server: cluster.server.ok_or(Why::NoServer)?,
-        server_name: cluster.tls_server_name,
-        certificate: certificate(&auth, files)?,
-        credentials: credentials(&auth, files)?,
-        namespace: context.namespace,
+        roots: roots(cluster, files)?,
+        server: cluster.server.clone().ok_or(Why::NoServer)?,
+        server_name: cluster.tls_server_name.clone(),
+        certificate: certificate(user, files)?,
+        credentials: credentials(user, files)?,
+        namespace: context.namespace.clone(),
     })
 }
 
-fn roots(cluster: &Cluster, files: Files) -> Result<Roots, Why> {
+fn roots(cluster: &Cluster, files: Files<'_>) -> Result<Roots, Why> {
     if let Some(data) = &cluster.certificate_authority_data {
         return Ok(Roots::Pem(base64("certificate-authority-data", data)?));
     }
@@ -167,15 +175,15 @@ fn roots(cluster: &Cluster, files: Files) -> Result<Roots, Why> {
     }
 }
 
-fn certificate(auth: &AuthInfo, files: Files) -> Result<Option<Arc<ReloadingCertificate>>, Why> {
-    match (&auth.client_certificate_data, &auth.client_key_data) {
+fn certificate(user: &User, files: Files<'_>) -> Result<Option<Arc<ReloadingCertificate>>, Why> {
+    match (&user.client_certificate_data, &user.client_key_data) {
         (Some(certificate), Some(key)) => {
             let chain = base64("client-certificate-data", certificate)?;
             let key = base64("client-key-data", key.expose_secret())?;
             let issued = Issued::new(CertificateChain::from_pem(&chain)?, PrivateKey::from_pem(&key)?)?;
             Ok(Some(ReloadingCertificate::from_issued(&issued)?))
         }
-        (None, None) => match (&auth.client_certificate, &auth.client_key) {
+        (None, None) => match (&user.client_certificate, &user.client_key) {
             (Some(certificate), Some(key)) => Ok(Some(ReloadingCertificate::from_files(
                 &local(certificate, files)?,
                 &local(key, files)?,
@@ -187,30 +195,28 @@ fn certificate(auth: &AuthInfo, files: Files) -> Result<Option<Arc<ReloadingCert
     }
 }
 
-fn credentials(auth: &AuthInfo, files: Files) -> Result<Credentials, Why> {
+fn credentials(user: &User, files: Files<'_>) -> Result<Credentials, Why> {
     let for_people = [
-        (auth.exec.is_some(), "exec"),
-        (auth.auth_provider.is_some(), "auth-provider"),
-        (auth.username.is_some() || auth.password.is_some(), "a password"),
+        (user.exec.is_some(), "exec"),
+        (user.auth_provider.is_some(), "auth-provider"),
+        (user.username.is_some() || user.password.is_some(), "a password"),
     ];
     if let Some((_, what)) = for_people.iter().find(|(is_there, _)| *is_there) {
         return Err(Why::ForPeople(what));
     }
     // As in client-go: the file wins, because it is renewed.
-    if let Some(file) = &auth.token_file {
+    if let Some(file) = &user.token_file {
         return Ok(Credentials::token_file(local(file, files)?)?);
     }
-    match &auth.token {
-        Some(token) => Ok(Credentials::token(&SecretString::from(
-            token.expose_secret().to_owned(),
-        ))?),
+    match &user.token {
+        Some(token) => Ok(Credentials::token(token)?),
         None => Ok(Credentials::None),
     }
 }
 
-fn local(file: &str, files: Files) -> Result<PathBuf, Why> {
+fn local(file: &str, files: Files<'_>) -> Result<PathBuf, Why> {
     match files {
-        Files::Local => Ok(PathBuf::from(file)),
+        Files::Beside(directory) => Ok(directory.join(file)),
         Files::None => Err(Why::File(file.to_owned())),
     }
 }
@@ -262,6 +268,30 @@ users: [{name: u, user: {token: abc}}]
         let error = refused(&PLAIN.replace("current-context: main", ""));
         assert!(error.contains("no current-context"), "{error}");
         assert!(refused("[1").contains("of a test"));
+    }
+
+    #[test]
+    fn a_malformed_one_is_told_by_its_line_and_shows_no_secret() {
+        for (text, line) in [
+            (PLAIN.replace("{token: abc}", "{token: [hidden]}"), "line 7"),
+            (PLAIN.replace("{token: abc}", "{token: \"hidden}"), "line 7"),
+            (PLAIN.replace("contexts: [", "contexts: hidden ["), "line 5"),
+            (
+                PLAIN.replace("tls-server-name", "insecure-skip-tls-verify"),
+                "line 6",
+            ),
+        ] {
+            let error = refused(&text);
+            assert!(error.contains(line) && !error.contains("hidden"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_kubectl_writes_of_nothing_is_read() {
+        let error = refused(
+            "apiVersion: v1\nclusters: null\ncontexts: null\nusers: null\ncurrent-context: \"\"\npreferences: {}\n",
+        );
+        assert!(error.contains("no current-context"), "{error}");
     }
 
     #[test]
