@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Item, Reading,
+    auth::{Auth, METHODS},
     config::{self, Defaults},
     finding::{ContractError, Findings, Place, Position, quote},
     names::*,
@@ -105,12 +106,6 @@ impl<'a> Reader<'a> {
 
     /// The application's configuration.
     fn auth(&mut self) -> Option<Auth> {
-        const METHODS: [(&str, &[&str]); 4] = [
-            ("secret", &[KSM_CONFIG, AUTH_SECRET]),
-            ("aws-secrets-manager", &[AWS_SECRET_ID, AWS_REGION]),
-            ("gcp-secret-manager", &[GCP_SECRET_ID]),
-            ("azure-key-vault", &[AZURE_VAULT_NAME, AZURE_SECRET_NAME]),
-        ];
         let method = self.text(AUTH_METHOD).unwrap_or("secret").to_owned();
         let Some((_, own)) = METHODS.iter().find(|(name, _)| *name == method) else {
             let known = METHODS.map(|(name, _)| name).join(", ");
@@ -162,13 +157,7 @@ impl<'a> Reader<'a> {
         };
         match auth.check() {
             Ok(()) => Some(auth),
-            Err(problem) => {
-                // The annotation whose value the problem quotes.
-                let quoted = |name: &&&str| {
-                    self.text(name)
-                        .is_some_and(|text| problem.starts_with(&quote(text)))
-                };
-                let name = own.iter().find(quoted).unwrap_or(&AUTH_METHOD);
+            Err((name, problem)) => {
                 self.findings.error(Place(name, None), problem);
                 None
             }

@@ -10,8 +10,10 @@
 //! - Whether a pod is injected isn't seen from the annotation `injected`: it is its author's.
 
 mod annotations;
+mod auth;
 mod config;
 mod finding;
+mod mapping;
 mod names;
 pub(crate) mod paths;
 mod reference;
@@ -21,12 +23,13 @@ mod values;
 
 use std::collections::BTreeMap;
 
+pub use auth::Auth;
 pub use finding::{ContractError, Finding, Position};
 pub use names::*;
 pub use paths::{BASE, OutputDirectory, OutputPath};
 pub(crate) use request::may_write;
 pub use request::{
-    Auth, CaObject, CertificateAuthorities, Content, FileRequest, FolderRequest, InvalidRequest,
+    CaObject, CertificateAuthorities, Content, FileRequest, FolderRequest, InvalidRequest,
     KubernetesSecretRequest, KubernetesSecrets, LONGEST_REQUEST, Mode, Request, SecretRequest, Source,
     Template, VERSION,
 };

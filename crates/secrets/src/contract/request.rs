@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    auth::Auth,
     finding::quote,
     paths::{OutputDirectory, OutputPath, Taken, mounts},
     values::{DataKey, EnvPrefix, LONGEST_REFRESH, ObjectName, SHORTEST_REFRESH, Signal},
@@ -49,42 +50,6 @@ pub struct Request {
     /// Certificate authorities for the way to the vault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_authorities: Option<CertificateAuthorities>,
-}
-
-/// Where the application's configuration is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "method",
-    rename_all = "kebab-case",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
-pub enum Auth {
-    /// In a Secret of the pod's namespace, under the key `config`.
-    Secret {
-        /// Its name.
-        name: ObjectName,
-    },
-    /// In AWS Secrets Manager, with the pod's IAM role.
-    AwsSecretsManager {
-        /// Name or ARN.
-        secret_id: String,
-        /// The region, if it isn't the pod's.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        region: Option<String>,
-    },
-    /// In Google's Secret Manager, with the pod's workload identity.
-    GcpSecretManager {
-        /// `projects/PROJECT/secrets/NAME`, and maybe `/versions/VERSION`.
-        secret_id: String,
-    },
-    /// In an Azure key vault, with the pod's workload identity.
-    AzureKeyVault {
-        /// The vault's name.
-        vault: String,
-        /// The secret's name in it.
-        secret: String,
-    },
 }
 
 /// One record, value or file, and what becomes of it.
@@ -161,7 +126,7 @@ pub struct Template {
     pub source: String,
     /// The line of the annotation's value where its text begins, from 1.
     pub line: u64,
-    /// The character in that line, from 1. Of a block (`|`) it is 1: how far it is indented isn't known.
+    /// The character in that line, from 1; each line of a block (`|`) begins there.
     pub column: u64,
 }
 
@@ -325,7 +290,7 @@ impl Request {
         if !(SHORTEST_REFRESH.as_secs()..=LONGEST_REFRESH.as_secs()).contains(&self.refresh_seconds) {
             return Err("refreshSeconds is out of bounds; write 10 to 86400".to_owned());
         }
-        self.auth.check()?;
+        self.auth.check().map_err(|(_, problem)| problem)?;
         for folder in &self.folders {
             folder
                 .kubernetes_secret_prefix
@@ -365,75 +330,6 @@ pub(crate) fn may_write(
         ));
     }
     Ok(())
-}
-
-impl Auth {
-    /// Names become parts of addresses, so that only names get through.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let only = |text: &str, extra: &[u8], most: usize| {
-            (1..=most).contains(&text.len())
-                && text
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || extra.contains(&b))
-        };
-        match self {
-            Self::Secret { .. } => Ok(()),
-            Self::AwsSecretsManager { secret_id, region } => {
-                if !only(secret_id, b"/_+=.@:-", 2048) {
-                    return Err(format!(
-                        "{} is no name or ARN of a secret in AWS; write one",
-                        quote(secret_id)
-                    ));
-                }
-                match region {
-                    Some(region) if !only(region, b"-", 32) => Err(format!(
-                        "{} is no AWS region; write one like eu-west-1",
-                        quote(region)
-                    )),
-                    _ => Ok(()),
-                }
-            }
-            Self::GcpSecretManager { secret_id } => {
-                let parts: Vec<&str> = secret_id.split('/').collect();
-                let is_right = match parts.as_slice() {
-                    ["projects", project, "secrets", name] => {
-                        only(project, b"-", 63) && only(name, b"_-", 255)
-                    }
-                    ["projects", project, "secrets", name, "versions", version] => {
-                        only(project, b"-", 63) && only(name, b"_-", 255) && only(version, b"_-", 63)
-                    }
-                    _ => false,
-                };
-                match is_right {
-                    true => Ok(()),
-                    false => Err(format!(
-                        "{} is no secret of Google's; write projects/PROJECT/secrets/NAME, and maybe /versions/VERSION",
-                        quote(secret_id)
-                    )),
-                }
-            }
-            Self::AzureKeyVault { vault, secret } => {
-                let is_vault = only(vault, b"-", 24)
-                    && vault.len() >= 3
-                    && vault.as_bytes()[0].is_ascii_alphabetic()
-                    && !vault.ends_with('-')
-                    && !vault.contains("--");
-                if !is_vault {
-                    return Err(format!(
-                        "{} is no key vault's name; write 3 to 24 letters, digits and '-', a letter first",
-                        quote(vault)
-                    ));
-                }
-                match only(secret, b"-", 127) {
-                    true => Ok(()),
-                    false => Err(format!(
-                        "{} is no secret's name in a key vault; write letters, digits and '-'",
-                        quote(secret)
-                    )),
-                }
-            }
-        }
-    }
 }
 
 /// Whether names of Kubernetes Secrets can begin so.

@@ -31,6 +31,8 @@ pub(super) fn parse(text: &str) -> Result<Spanned<Node>, (Option<Position>, Stri
             max_documents: 1,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 10_000 },
+        // A record may be called y or no.
+        strict_booleans: true,
         with_snippet: false,
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {

@@ -191,14 +191,18 @@ impl Fields {
     }
 }
 
+/// Labels are free text, and an error is one line.
 fn list(names: &[String]) -> String {
     const MOST: usize = 20;
-    match names {
-        [] => "none".to_owned(),
-        names if names.len() > MOST => {
-            format!("{} and {} more", names[..MOST].join(", "), names.len() - MOST)
-        }
-        names => names.join(", "),
+    let shown: Vec<String> = names
+        .iter()
+        .take(MOST)
+        .map(|name| name.escape_debug().to_string())
+        .collect();
+    match names.len() {
+        0 => "none".to_owned(),
+        all if all > MOST => format!("{} and {} more", shown.join(", "), all - MOST),
+        _ => shown.join(", "),
     }
 }
 
