@@ -209,15 +209,14 @@ impl<'a> Reader<'a> {
                 .error(Place(SECRET, None), "it is empty; write a title or UID");
         }
         if let Some(list) = self.annotations.get(SECRETS) {
-            let before = items.len();
-            for (entry, title) in reference::titles(list) {
-                items.extend(self.titled(SECRETS, Some(Position::Entry(entry)), &title, defaults));
-            }
-            if items.len() == before && self.findings.errors.is_empty() {
+            if reference::titles(list).next().is_none() {
                 self.findings.error(
                     Place(SECRETS, None),
                     "it is empty; write titles or UIDs, by comma",
                 );
+            }
+            for (entry, title) in reference::titles(list) {
+                items.extend(self.titled(SECRETS, Some(Position::Entry(entry)), &title, defaults));
             }
         }
         let forms = [(SECRET_PREFIX, true), (FILE_PREFIX, false)];

@@ -2,10 +2,15 @@
 //!
 //! All that is wrong is said at once, each with its annotation, its place in the value, and what to write instead.
 //!
-//! - A record is named by its UID or its title. `secret` is one title as it stands; in `secrets` a comma of a title is `\,`;
-//!   the forms of `secret-NAME` and `file-NAME` stand with [`SECRET_PREFIX`]'s reader, `reference.rs`.
+//! - A record is named by its UID or its title. `secret` is one title as it stands; in `secrets` a comma of a title is `\,`.
+//! - `secret-NAME` is `/PATH` (the record called NAME), `RECORD:/PATH`, `RECORD[FIELD]:/PATH` (raw) or `keeper://…[:/PATH]`
+//!   (raw); `file-NAME` is `RECORD:FILE[:/PATH]` or a notation. A path begins at the last `:/`, because no path has a colon in
+//!   it; of a notation, at the first one behind a complete notation. So titles may have colons and slashes in them. `\` takes
+//!   the meaning from `:`, `[`, `]`, `,` and from itself: the record `DB [prod]` is `DB \[prod\]:/PATH`.
 //! - Each secret becomes a file, at `/keeper/secrets/NAME.json` if no path is said. An entry of `config` that asks for
 //!   variables or a Kubernetes Secret itself, and says no path, becomes no file.
+//! - A file's directory outside `/keeper/secrets` needs a mount of its own ([`Request::mounts`]), so that it mustn't be one of
+//!   the system's. Paths that differ in capitals alone count as one; letters that Unicode can write in two ways are two.
 //! - A Kubernetes Secret is always in the pod's namespace, and never one that injection itself reads.
 //! - Whether a pod is injected isn't seen from the annotation `injected`: it is its author's.
 

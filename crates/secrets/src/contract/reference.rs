@@ -8,9 +8,8 @@
 //! RECORD:FILE[:/PATH]       (of file-NAME) an attached file
 //! ```
 //!
-//! A path begins at the last `:/`, because no path has a colon in it; of a notation, at the first `:/` behind a complete one.
-//! So titles may have colons and slashes in them. `\` takes the meaning from `:`, `[`, `]`, `,` and from itself: the record
-//! `DB [prod]` is `DB \[prod\]:/PATH`, and the file of `a:b` is `a\:b:FILE`. Before anything else it is a backslash.
+//! What ends a title, and how it is kept from doing so, stands in the documentation of the module above. `\` before anything
+//! that needs none is a backslash.
 
 use super::{
     finding::{Position, quote},

@@ -42,6 +42,9 @@ const STEERING: [&str; 22] = [
     "TMPDIR",
 ];
 
+/// Linux takes 128 KiB with the name; this leaves room for one.
+const LONGEST: usize = 127 * 1024;
+
 /// A field that no variable can be made of. The value isn't quoted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VariableError {
@@ -72,6 +75,12 @@ pub enum VariableError {
         field: String,
         /// The variable.
         name: String,
+    },
+    /// Linux starts no program with it.
+    #[error("field {field:?}: a variable holds up to {LONGEST} bytes; write the field to a file")]
+    TooLong {
+        /// The field's name.
+        field: String,
     },
     /// A variable ends at a NUL.
     #[error("field {field:?}: a variable can't hold a NUL byte; write the field to a file")]
@@ -109,9 +118,17 @@ pub fn variable_name(prefix: &str, field: &str) -> Result<String, VariableError>
 /// # Errors
 /// If a field can't be one, or two would be the same.
 pub fn variables(fields: &Fields, prefix: &str) -> Result<BTreeMap<String, Hidden>, VariableError> {
-    let named = named(fields, prefix)?;
-    let hidden = |(name, (_, value)): (String, (&str, &Value))| (name, Hidden::from(value.text().as_str()));
-    Ok(named.into_iter().map(hidden).collect())
+    let mut variables = BTreeMap::new();
+    for (name, (field, value)) in named(fields, prefix)? {
+        let value = Hidden::from(value.text().as_str());
+        if value.len() > LONGEST {
+            return Err(VariableError::TooLong {
+                field: field.to_owned(),
+            });
+        }
+        variables.insert(name, value);
+    }
+    Ok(variables)
 }
 
 /// A file of variables.
@@ -194,6 +211,21 @@ mod tests {
             assert_eq!(variable_name("", field), Ok(name.to_owned()));
         }
         assert_eq!(variable_name("db_", "2fa"), Ok("DB_2FA".to_owned()));
+    }
+
+    #[test]
+    fn a_value_that_no_program_starts_with_is_refused() {
+        let fields = |length| {
+            Fields(BTreeMap::from([(
+                "a".to_owned(),
+                Value::from("x".repeat(length).as_str()),
+            )]))
+        };
+        assert!(variables(&fields(LONGEST), "").is_ok());
+        assert!(matches!(
+            variables(&fields(LONGEST + 1), ""),
+            Err(VariableError::TooLong { .. })
+        ));
     }
 
     #[test]
