@@ -1,9 +1,9 @@
 //! Variables: their names, the map of them, and files of them.
 //!
 //! In a file a value of plain characters stands bare; else in single quotes; with a single quote or a backslash in it, in
-//! double quotes with `\` before `"`, `\`, `$` and the backtick. A POSIX shell's `.` and Compose's `env_file` read that alike,
-//! line breaks included; `docker run --env-file`, which knows no quotes, reads bare values alone. (Compose makes `\r\n` to
-//! `\n`; a shell doesn't.)
+//! double quotes with `\` before `"`, `\`, `$` and the backtick. That is for a POSIX shell's `.`, line breaks included. Compose's
+//! `env_file` reads it alike, but for two things that it has no way to say: `\r\n` becomes `\n`, and a backtick beside a single
+//! quote or a backslash keeps the `\` before it. `docker run --env-file` knows no quotes, and reads bare values alone.
 //!
 //! The map is for whoever starts the process. Kubernetes must not see the values: they would stand in the pod's spec, and
 //! the kubelet would expand `$(NAME)` in them.
