@@ -1,0 +1,1 @@
+//! The program that runs the server for a demo.
