@@ -212,7 +212,7 @@ mod tests {
         for length in 0..sealed.len() {
             assert_eq!(decrypt(&key, &sealed[..length]), Err(Undecryptable), "{length}");
         }
-        let mut changed = sealed.clone();
+        let mut changed = sealed;
         changed[NONCE] ^= 1;
         assert_eq!(decrypt(&key, &changed), Err(Undecryptable));
         let sealed = encrypt_cbc(&key, b"secret");

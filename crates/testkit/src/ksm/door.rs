@@ -3,11 +3,11 @@
 use std::{
     convert::Infallible,
     sync::{Arc, MutexGuard},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
@@ -24,6 +24,7 @@ use super::{
 /// The longest body that is taken.
 const LONGEST: usize = 64 << 20;
 const BLOCK: usize = 64 << 10;
+const BEFORE_CUT: Duration = Duration::from_millis(50);
 
 /// An answer's body. Its only error is that it ends too early.
 pub(super) type Body = UnsyncBoxBody<Bytes, Cut>;
@@ -230,7 +231,12 @@ async fn truncated(response: Response<Body>) -> Response<Body> {
     head.headers
         .insert(header::CONTENT_LENGTH, whole.len().max(1).into());
     let half = whole.slice(..whole.len() / 2);
-    let pieces = stream::iter([Ok(Frame::data(half)), Err(Cut)]);
+    let cut = async {
+        // What comes before must have gone out.
+        tokio::time::sleep(BEFORE_CUT).await;
+        Err(Cut)
+    };
+    let pieces = stream::once(async { Ok(Frame::data(half)) }).chain(stream::once(cut));
     Response::from_parts(head, StreamBody::new(pieces).boxed_unsync())
 }
 

@@ -36,28 +36,28 @@ pub(super) struct Prepared {
 impl Client {
     /// Bound already.
     pub(super) fn bound(server: &KsmServer) -> Self {
-        let config: Value = serde_json::from_str(&server.app_config_json()).unwrap();
-        let text = |name: &str| config[name].as_str().unwrap().to_owned();
-        let private = STANDARD.decode(text("privateKey")).unwrap();
+        let config: Value = serde_json::from_str(&server.app_config_json()).expect("JSON");
+        let text = |name: &str| config[name].as_str().expect("text").to_owned();
+        let private = STANDARD.decode(text("privateKey")).expect("base64");
         Self {
             endpoint: endpoint(server),
             client_id: text("clientId"),
             key_id: text("serverPublicKeyId"),
-            server_key: URL_SAFE_NO_PAD.decode(text("serverPublicKey")).unwrap(),
-            pair: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &private).unwrap(),
+            server_key: URL_SAFE_NO_PAD.decode(text("serverPublicKey")).expect("base64"),
+            pair: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &private).expect("PKCS #8"),
         }
     }
 
     /// With a token that it hasn't brought yet.
     pub(super) fn with_token(server: &KsmServer, token: &str) -> Self {
-        let token = URL_SAFE_NO_PAD.decode(token).unwrap();
+        let token = URL_SAFE_NO_PAD.decode(token).expect("base64");
         let hash = hmac::sign(
             &hmac::Key::new(hmac::HMAC_SHA512, &token),
             b"KEEPER_SECRETS_MANAGER_CLIENT_ID",
         );
         Self {
             client_id: STANDARD.encode(hash),
-            pair: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap(),
+            pair: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a pair"),
             ..Self::bound(server)
         }
     }
@@ -73,21 +73,25 @@ impl Client {
 
     pub(super) fn prepare(&self, plain: &[u8]) -> Prepared {
         let mut transmission_key = [0; 32];
-        rand::fill(&mut transmission_key).unwrap();
-        let private = PrivateKey::generate(&ECDH_P256).unwrap();
+        rand::fill(&mut transmission_key).expect("random numbers");
+        let private = PrivateKey::generate(&ECDH_P256).expect("a pair");
         let server = UnparsedPublicKey::new(&ECDH_P256, &self.server_key);
         let key = agreement::agree(&private, server, (), |secret| {
             Ok(digest::digest(&digest::SHA256, secret).as_ref().to_vec())
         })
-        .unwrap();
-        let mut encrypted_key = private.compute_public_key().unwrap().as_ref().to_vec();
+        .expect("a point of the server");
+        let mut encrypted_key = private
+            .compute_public_key()
+            .expect("its public half")
+            .as_ref()
+            .to_vec();
         encrypted_key.extend(seal(&key, &transmission_key));
         let body = seal(&transmission_key, plain);
         let signed = [&encrypted_key[..], &body].concat();
         let signature = self
             .pair
             .sign(&aws_lc_rs::rand::SystemRandom::new(), &signed)
-            .unwrap();
+            .expect("a signature");
         Prepared {
             transmission_key,
             headers: vec![
@@ -115,7 +119,7 @@ impl Client {
     /// Asks, and opens the reply; or the status and the error document.
     pub(super) fn ask(&self, path: &str, more: Value) -> Result<Value, (u16, Value)> {
         let mut payload = self.payload();
-        for (name, value) in more.as_object().unwrap() {
+        for (name, value) in more.as_object().expect("an object") {
             payload[name] = value.clone();
         }
         self.ask_raw(path, payload.to_string().as_bytes())
@@ -123,7 +127,7 @@ impl Client {
 
     pub(super) fn ask_raw(&self, path: &str, plain: &[u8]) -> Result<Value, (u16, Value)> {
         let prepared = self.prepare(plain);
-        let response = self.send(path, &prepared).unwrap();
+        let response = self.send(path, &prepared).expect("an answer");
         match response.status {
             200 if response.body.is_empty() => Ok(Value::Null),
             200 => {
@@ -144,6 +148,18 @@ impl Client {
     }
 }
 
+impl Prepared {
+    /// The whole request.
+    pub(super) fn bytes(&self, path: &str) -> Vec<u8> {
+        let mut head = format!("POST /api/rest/sm/v1/{path} HTTP/1.1\r\nHost: localhost\r\n");
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("Content-Length: {}\r\n\r\n", self.body.len()));
+        [head.as_bytes(), &self.body].concat()
+    }
+}
+
 /// `403 access_denied: …`
 pub(super) fn said(status: u16, document: &Value) -> String {
     let text = |name: &str| document[name].as_str().unwrap_or("?").to_owned();
@@ -160,18 +176,18 @@ pub(super) fn endpoint(server: &KsmServer) -> Endpoint {
 
 pub(super) fn seal(key: &[u8], plain: &[u8]) -> Vec<u8> {
     let mut nonce = [0; 12];
-    rand::fill(&mut nonce).unwrap();
+    rand::fill(&mut nonce).expect("random numbers");
     let mut sealed = plain.to_vec();
-    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).unwrap())
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).expect("32 bytes"))
         .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut sealed)
-        .unwrap();
+        .expect("a message that fits");
     [&nonce[..], &sealed].concat()
 }
 
 pub(super) fn open(key: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
     let (nonce, sealed) = sealed.split_first_chunk::<12>()?;
     let mut plain = sealed.to_vec();
-    let opened = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).unwrap())
+    let opened = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).expect("32 bytes"))
         .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::empty(), &mut plain)
         .ok()?;
     Some(opened.to_vec())

@@ -20,12 +20,14 @@ struct Served {
 
 /// An empty one on the loopback address.
 fn served() -> Served {
-    served_with(Settings::new("127.0.0.1:0".parse().unwrap()))
+    served_with(Settings::new("127.0.0.1:0".parse().expect("an address")))
 }
 
 fn served_with(settings: Settings) -> Served {
-    let runtime = Runtime::new().unwrap();
-    let server = runtime.block_on(KsmServer::start_with(settings)).unwrap();
+    let runtime = Runtime::new().expect("a runtime");
+    let server = runtime
+        .block_on(KsmServer::start_with(settings))
+        .expect("a server");
     Served {
         server: Some(server),
         runtime,

@@ -21,9 +21,15 @@ fn run(server: &Served, scenario: &str, mut given: Value) -> Ran {
     given["host"] = server.host_port().into();
     given["key_id"] = server.server_key_id().into();
     given["key"] = json!(server.server_keys()[&server.server_key_id()]);
-    let directory = tempfile::tempdir().unwrap();
+    run_given(scenario, &given, server.ca_pem())
+}
+
+/// Runs a scenario with a client that the caller gives it, which must go well.
+#[track_caller]
+pub(super) fn run_given(scenario: &str, given: &Value, ca_pem: &str) -> Ran {
+    let directory = tempfile::tempdir().expect("a directory");
     let ca = directory.path().join("ca.pem");
-    std::fs::write(&ca, server.ca_pem()).unwrap();
+    std::fs::write(&ca, ca_pem).expect("a file");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/ksm/official.py");
     let mut python = Command::new(venv::python());
     python
