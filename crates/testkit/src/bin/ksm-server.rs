@@ -49,7 +49,7 @@ Examples:
     kubectl create secret generic ksm-config --from-file=config=/tmp/ksm/config.json
   Ask with the official Python SDK:
     REQUESTS_CA_BUNDLE=/tmp/ksm/ca.pem KSM_CONFIG=$(cat /tmp/ksm/config.base64) python3 -c \\
-      'from keeper_secrets_manager_core import SecretsManager; print(SecretsManager().get_secrets())'"
+      'import keeper_secrets_manager_core as k; print(k.SecretsManager().get_secrets())'"
 )]
 struct Cli {
     /// Where to listen; port 0 takes one that is free. Pods can reach 0.0.0.0

@@ -96,7 +96,7 @@ fn update_secret(contents: &mut Contents, asked: UpdateSecret) -> Reply {
     let record = editable(contents, &asked.record_uid, asked.revision)?;
     let data = document("data", &asked.data, &record.key)?;
     match asked.transaction_type.as_deref() {
-        None => record.before = None,
+        None | Some("") => record.before = None,
         // Shown at once; what was before is kept until the client says how it ended.
         Some("general" | "rotation") => {
             record.before.get_or_insert_with(|| record.data.clone());

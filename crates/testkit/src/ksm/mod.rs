@@ -15,12 +15,16 @@
 //! # }
 //! ```
 //!
+//! [`Served`] is the same for tests that aren't async.
+//!
 //! Each server has one application with any number of clients. Everything is in memory, and made anew at each start: keys,
 //! certificates, tokens.
 //!
 //! Traps of the official SDKs, which this server can't take away:
 //! * They split a one-time token at its colons. Without a region's abbreviation in front of it, the host goes apart.
-//! * The Rust crate drops a port from the host name, and can't be told of a certificate authority.
+//! * The Rust crate drops a port from the host name, and can't be told of a certificate authority; given `serverPublicKey`, it asks
+//!   again for ever when the server wants another key; and it panics on a reply without `records` or `folders`, or a record that
+//!   isn't JSON.
 //! * Both trust keys of the server that are built in. A configuration with `serverPublicKey` overrides that; then a change of the
 //!   server's key can't be followed.
 //!
@@ -35,6 +39,7 @@ mod door;
 mod endpoints;
 mod form;
 mod log;
+mod served;
 mod server;
 mod vault;
 mod wire;
@@ -43,5 +48,6 @@ pub use behaviour::{Behaviour, Endpoint, Fault, RateLimit};
 pub use clients::AppConfig;
 pub use contents::Damage;
 pub use log::Logged;
+pub use served::Served;
 pub use server::{KsmServer, Settings, StartError};
 pub use vault::{Field, NewFile, NewRecord, Vault};

@@ -8,13 +8,12 @@ use std::{
 
 use http::StatusCode;
 use mk8s_testkit::{
-    ksm::{Behaviour, Endpoint, Fault, NewRecord},
-    soon,
+    eventually,
+    ksm::{Behaviour, Endpoint, Fault, NewRecord, Served},
 };
 use serde_json::json;
 
 use super::{
-    Served,
     client::{Client, endpoint, open},
     served,
 };
@@ -176,12 +175,12 @@ fn a_reply_may_lack_records_or_folders() {
 
 #[test]
 fn what_hangs_is_cut_off_when_the_server_stops() {
-    let (mut server, client) = with(Fault::Hang);
+    let (server, client) = with(Fault::Hang);
     let waiting = thread::spawn(move || client.send(PATH, &client.prepare(b"{}")));
     let raw = endpoint(&server);
-    server.runtime.block_on(soon("the request has come", || {
+    eventually("the request has come", || {
         (server.requests(Endpoint::GetSecret) == 1).then_some(())
-    }));
+    });
     assert_eq!(server.log()[0].status, None);
     assert!(!waiting.is_finished());
     server.stop();

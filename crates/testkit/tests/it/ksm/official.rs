@@ -5,11 +5,11 @@ use std::{path::Path, process::Command, time::Duration};
 use http::StatusCode;
 use mk8s_testkit::{
     Ran, command,
-    ksm::{Behaviour, Damage, Endpoint, Fault, Field, NewRecord},
+    ksm::{Behaviour, Damage, Endpoint, Fault, Field, NewRecord, Served},
 };
 use serde_json::{Value, json};
 
-use super::{Served, served, venv};
+use super::{served, venv};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "made up for this test";
