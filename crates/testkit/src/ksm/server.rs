@@ -108,7 +108,7 @@ impl Settings {
         }
     }
 
-    fn host(&self) -> String {
+    fn client_host(&self) -> String {
         match &self.host {
             Some(host) => host.clone(),
             None if self.listen.ip().is_unspecified() => "127.0.0.1".to_owned(),
@@ -117,7 +117,7 @@ impl Settings {
     }
 
     fn certificate_names(&self) -> Vec<String> {
-        let mut names = vec![self.host()];
+        let mut names = vec![self.client_host()];
         let usual = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
         for name in usual.iter().chain(&self.names) {
             if !names.contains(name) {
@@ -169,7 +169,7 @@ impl KsmServer {
                 behaviours: Behaviours::default(),
                 limiter: Limiter::default(),
                 log: Log::default(),
-                hostname: with_port(&settings.host(), address.port()),
+                hostname: with_port(&settings.client_host(), address.port()),
             }),
         });
         let (stop, stopped) = watch::channel(false);
