@@ -9,6 +9,7 @@
 //!   send; [`pki`]: certificates for both sides.
 //! * [`pod`]: pods of a test, and the ordinary clients of several languages in them.
 //! * [`postgres`]: a PostgreSQL server, shared by a whole test run, and a database in it for each test.
+//! * [`ksm`]: a Keeper Secrets Manager server, with a vault to fill and faults to ask for.
 //! * [`program`], [`command`]: processes that are watched, and ended whatever happens to the test.
 //!
 //! Nothing here skips: what is missing on the machine is a failure with a line that says what to install. And as in any test,
@@ -18,6 +19,7 @@ pub mod cluster;
 pub mod command;
 pub mod gateway;
 pub mod http2;
+pub mod ksm;
 pub mod kubectl;
 pub mod pki;
 pub mod pod;
@@ -32,6 +34,7 @@ pub mod workspace;
 pub use cluster::{AuditLog, Cluster, Namespace};
 pub use command::Ran;
 pub use gateway::{Gateway, User};
+pub use ksm::KsmServer;
 pub use kubectl::Kubectl;
 pub use pki::Pki;
 pub use pod::InPod;
