@@ -46,7 +46,10 @@ pub(super) fn parse(text: &str) -> Result<Spanned<Node>, (Option<Position>, Stri
         }
         let problem = problem.replace(['\n', '\r'], " ");
         let position = location.and_then(|l| line(l.line(), l.column()));
-        (position, format!("no YAML that can be read: {problem}"))
+        (
+            position,
+            format!("no YAML that can be read: {problem}; correct it here"),
+        )
     })
 }
 

@@ -168,7 +168,7 @@ fn variables_are_values_to_the_byte() {
 }
 
 /// Values that a shell, a kubelet or a parser could take for something else.
-const HOSTILE: [&str; 22] = [
+const HOSTILE: [&str; 24] = [
     "plain",
     "",
     " ",
@@ -190,42 +190,44 @@ const HOSTILE: [&str; 22] = [
     "#x",
     "ü€😀",
     "a;b&c|d>e",
+    "a'`id`",
+    "a'$HOME\\",
     "\\n",
 ];
 
 #[test]
 fn real_shells_read_the_values_that_were_written() {
-    let named: Vec<(String, &str)> = HOSTILE
+    for shell in ["sh", "bash"] {
+        let values: Vec<String> = HOSTILE.iter().map(|value| (*value).to_owned()).collect();
+        assert_eq!(sourced(shell, &values), values, "{shell}");
+    }
+}
+
+/// Writes values to a file, sources it in a shell, and says what the shell has then.
+fn sourced(shell: &str, values: &[String]) -> Vec<String> {
+    let named = values
         .iter()
         .enumerate()
-        .map(|(n, value)| (format!("V{n}"), *value))
-        .collect();
-    let file = text(
-        &fields(named.iter().map(|(name, value)| (name.as_str(), *value))),
-        Format::Env,
-    );
+        .map(|(n, value)| (format!("V{n}"), Value::from(value.as_str())));
+    let file = render(&Fields(named.collect()), Format::Env).unwrap();
     let mut on_disk = tempfile::NamedTempFile::new().unwrap();
-    on_disk.write_all(file.as_bytes()).unwrap();
+    on_disk.write_all(file.expose()).unwrap();
     let mut script = ". \"$1\"\n".to_owned();
-    for (name, _) in &named {
-        script.push_str(&format!("printf '%s\\0' \"${name}\"\n"));
+    for n in 0..values.len() {
+        script.push_str(&format!("printf '%s\\0' \"$V{n}\"\n"));
     }
-    for shell in ["sh", "bash"] {
-        let output = Command::new(shell)
-            .args(["-u", "-e", "-c", &script, shell])
-            .arg(on_disk.path())
-            .output()
-            .unwrap_or_else(|error| panic!("{shell}: {error}; install it"));
-        assert!(
-            output.status.success(),
-            "{shell}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let read: Vec<&[u8]> = output.stdout.split(|b| *b == 0).collect();
-        for ((name, value), read) in named.iter().zip(read) {
-            assert_eq!(String::from_utf8_lossy(read), *value, "{shell}: {name}");
-        }
-    }
+    let output = Command::new(shell)
+        .args(["-u", "-e", "-c", &script, shell])
+        .arg(on_disk.path())
+        .output()
+        .unwrap_or_else(|error| panic!("{shell}: {error}; install it"));
+    assert!(
+        output.status.success(),
+        "{shell}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.split_terminator('\0').map(str::to_owned).collect()
 }
 
 /// Reads `NAME=value` lines as Compose does: bare, 'literal', "with escapes".
@@ -364,5 +366,16 @@ proptest! {
         }
         let _ = variables(&of(&texts), "");
         let _ = kubernetes_data(&of(&texts));
+    }
+}
+
+proptest! {
+    // Each is a process.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_shell_reads_whatever_was_written(values in prop::collection::vec(values(), 1..20)) {
+        let values: Vec<String> = values.iter().map(|value| value.replace('\0', "")).collect();
+        prop_assert_eq!(sourced("sh", &values), values);
     }
 }
