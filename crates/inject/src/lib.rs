@@ -28,6 +28,7 @@ mod recognise;
 mod record;
 mod refused;
 mod restore;
+pub mod secrets;
 mod settings;
 mod sidecar;
 mod skip;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, num::NonZeroU16, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{contract, options::Options, quantity::Quantity};
 
@@ -74,6 +75,19 @@ impl Default for Resources {
             .into(),
             limits: [(Resource::Memory, quantity("128Mi"))].into(),
         }
+    }
+}
+
+impl Resources {
+    /// As they stand in a container.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut value = json!({});
+        for (key, quantities) in [("requests", &self.requests), ("limits", &self.limits)] {
+            for (resource, quantity) in quantities {
+                value[key][resource.as_str()] = quantity.as_str().into();
+            }
+        }
+        value
     }
 }
 

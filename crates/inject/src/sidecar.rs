@@ -5,12 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    annotations::Wishes,
-    contract::*,
-    refused::Refused,
-    settings::{Resource, Settings},
-};
+use crate::{annotations::Wishes, contract::*, refused::Refused, settings::Settings};
 
 /// The mode of files in projected volumes, that Kubernetes fills in: 0644.
 const FILE_MODE: u32 = 0o644;
@@ -155,11 +150,5 @@ fn resources(settings: &Settings) -> Result<Value, Refused> {
             });
         }
     }
-    let mut value = json!({});
-    for (key, quantities) in [("requests", &resources.requests), ("limits", &resources.limits)] {
-        for (resource, quantity) in quantities {
-            value[key][Resource::as_str(*resource)] = quantity.as_str().into();
-        }
-    }
-    Ok(value)
+    Ok(resources.to_json())
 }

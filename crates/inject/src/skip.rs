@@ -46,7 +46,7 @@ pub(crate) fn unwanted(spec: &Object, wishes: &Wishes, stage: Stage, injected: I
     }
 }
 
-fn is_windows(spec: &Object) -> bool {
+pub(crate) fn is_windows(spec: &Object) -> bool {
     let at = |path: &[&str]| {
         let mut value = spec.get(path[0]);
         for key in &path[1..] {

@@ -80,7 +80,7 @@ fn change_containers(spec: &mut Object, wishes: &Wishes, record: &mut Record) ->
 }
 
 /// Leads a container's clients to the sidecar.
-fn lead(container: &mut Object) -> ContainerRecord {
+pub(crate) fn lead(container: &mut Object) -> ContainerRecord {
     let env = Change {
         take: |entry: &Value| {
             ENVIRONMENT

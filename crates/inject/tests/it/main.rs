@@ -7,6 +7,7 @@ mod everyday;
 mod hostile;
 mod properties;
 mod refusals;
+mod secrets;
 mod settings;
 mod support;
 mod tokens;

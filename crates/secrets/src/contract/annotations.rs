@@ -146,6 +146,7 @@ impl<'a> Reader<'a> {
             "gcp-secret-manager" => Auth::GcpSecretManager {
                 secret_id: self.needed(GCP_SECRET_ID, &method, "projects/PROJECT/secrets/NAME")?,
             },
+            "kubernetes" => Auth::Kubernetes {},
             _ => {
                 let vault = self.needed(AZURE_VAULT_NAME, &method, "the key vault's name");
                 let secret = self.needed(AZURE_SECRET_NAME, &method, "the secret's name in it");
@@ -359,6 +360,9 @@ impl<'a> Reader<'a> {
                 "all together makes {bytes} bytes, and {LONGEST_REQUEST} can be handed over; shorten the templates"
             );
             self.findings.error(Place(CONFIG, None), problem);
+        }
+        if let Err((origin, problem)) = request.check_kubernetes() {
+            self.findings.error(Place(&origin, None), problem);
         }
         if !request.has_env() {
             self.useless(ENV_PREFIX, "it has no effect without inject-env-vars");

@@ -12,11 +12,12 @@ use super::{
 };
 
 /// The methods' names, with the annotations of each.
-pub(super) const METHODS: [(&str, &[&str]); 4] = [
+pub(super) const METHODS: [(&str, &[&str]); 5] = [
     ("secret", &[KSM_CONFIG, AUTH_SECRET]),
     ("aws-secrets-manager", &[AWS_SECRET_ID, AWS_REGION]),
     ("gcp-secret-manager", &[GCP_SECRET_ID]),
     ("azure-key-vault", &[AZURE_VAULT_NAME, AZURE_SECRET_NAME]),
+    ("kubernetes", &[]),
 ];
 
 /// Where the application's configuration is.
@@ -53,13 +54,15 @@ pub enum Auth {
         /// The secret's name in it.
         secret: String,
     },
+    /// Nowhere: no vault is asked. Records are Secrets of the pod's namespace, their fields its keys.
+    Kubernetes {},
 }
 
 impl Auth {
     /// What is wrong, with the annotation that says it.
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         match self {
-            Self::Secret { .. } => Ok(()),
+            Self::Secret { .. } | Self::Kubernetes {} => Ok(()),
             Self::AwsSecretsManager { secret_id, region } => {
                 if !is_of(secret_id, b"/_+=.@:-", 2048) {
                     let problem = format!(

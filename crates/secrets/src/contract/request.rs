@@ -1,6 +1,6 @@
 //! What a pod asks for, without any secret in it: the webhook writes it, the program in the pod reads it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +96,17 @@ pub enum Source {
         /// The file's name, title or UID.
         name: String,
     },
+}
+
+impl Source {
+    /// UID or title of the record.
+    #[must_use]
+    pub fn record(&self) -> &str {
+        match self {
+            Self::Record { record, .. } | Self::File { record, .. } => record,
+            Self::Notation(notation) => &notation.record,
+        }
+    }
 }
 
 /// A file to write.
@@ -285,6 +296,44 @@ impl Request {
             || self.folders.iter().any(of_folder)
     }
 
+    /// With [`Auth::Kubernetes`], the Secrets that are its records.
+    #[must_use]
+    pub fn kubernetes_records(&self) -> BTreeSet<&str> {
+        match self.auth {
+            Auth::Kubernetes {} => self.secrets.iter().map(|secret| secret.source.record()).collect(),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    /// Whether Secrets of the namespace can be the records: where it was asked for what they can't be, and why.
+    pub(super) fn check_kubernetes(&self) -> Result<(), (String, String)> {
+        let Auth::Kubernetes {} = self.auth else {
+            return Ok(());
+        };
+        if let Some(folder) = self.folders.first() {
+            let problem = "with auth-method kubernetes there are no folders; name each Secret";
+            return Err((folder.origin.clone(), problem.to_owned()));
+        }
+        for secret in &self.secrets {
+            let record = secret.source.record();
+            if let Err(problem) = ObjectName::try_from(record) {
+                return Err((
+                    secret.origin.clone(),
+                    format!("with auth-method kubernetes a record is a Secret: {problem}"),
+                ));
+            }
+            if let Some(written) = &secret.kubernetes_secret
+                && self.secrets.iter().any(|other| other.source.record() == written.name.as_str())
+            {
+                return Err((
+                    secret.origin.clone(),
+                    format!("the Secret {} would be made of itself; choose another name", written.name),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// What types alone can't say.
     fn check(&self) -> Result<(), String> {
         if !(SHORTEST_REFRESH.as_secs()..=LONGEST_REFRESH.as_secs()).contains(&self.refresh_seconds) {
@@ -297,6 +346,7 @@ impl Request {
                 .as_deref()
                 .map_or(Ok(()), secret_prefix)?;
         }
+        self.check_kubernetes().map_err(|(_, problem)| problem)?;
         let mut taken = Taken::default();
         for secret in &self.secrets {
             if let Some(file) = &secret.file {

@@ -19,8 +19,8 @@ use crate::{
     render::{KubernetesError, RenderError, SecretKind, VariableError, kubernetes},
 };
 
-/// Who may read the files: every container of the pod, whatever its user.
-pub const FILE_MODE: u32 = 0o644;
+/// Who may read the files: the group that injection gives to every container of the pod, whatever its user.
+pub const FILE_MODE: u32 = 0o440;
 
 /// Renders templates; an engine is given from outside.
 pub trait Templates {
