@@ -201,7 +201,7 @@ fn variables_are_set_by_a_program_before_the_containers_own() {
 #[test]
 fn another_request_replaces_the_first_one() {
     let first = with_secrets(&pod(&json!({"secret": "db", "inject-env-vars": "true"})));
-    let mut changed = first.clone();
+    let mut changed = first;
     let annotations = changed["metadata"]["annotations"]
         .as_object_mut()
         .expect("annotations");
