@@ -50,6 +50,8 @@ enum Open<'t> {
     /// Variables beyond the mark go out of scope here.
     Scope {
         mark: usize,
+        /// Is it a range's, which a break ends?
+        range: bool,
     },
     Range(Box<Loop<'t>>),
     /// The caller's variables are visible again.
@@ -118,7 +120,7 @@ impl<'t> Walk<'t> {
                 }
                 self.node(node, dot)
             }
-            Open::Scope { mark } => {
+            Open::Scope { mark, .. } => {
                 self.eval.variables.truncate(mark);
                 Ok(())
             }
@@ -196,7 +198,7 @@ impl<'t> Walk<'t> {
         dot: Value,
     ) -> Outcome<()> {
         let mark = self.eval.variables.len();
-        self.open.push(Open::Scope { mark });
+        self.open.push(Open::Scope { mark, range: false });
         for branch in branches {
             let value = self.eval.pipe(&dot, &branch.condition)?;
             if value.truth() {
@@ -252,7 +254,10 @@ impl<'t> Walk<'t> {
             }
         };
         if rounds.len() == 0 {
-            self.open.push(Open::Scope { mark: outer });
+            self.open.push(Open::Scope {
+                mark: outer,
+                range: true,
+            });
             self.nodes(&range.otherwise, dot);
             return Ok(());
         }
@@ -297,12 +302,12 @@ impl<'t> Walk<'t> {
     /// Leaves what is open within the innermost range, and the range itself too.
     fn leave_body(&mut self, range_too: bool) {
         while let Some(open) = self.open.pop() {
-            if let Open::Range(open) = open {
-                match range_too {
-                    true => self.eval.variables.truncate(open.outer),
-                    false => self.open.push(Open::Range(open)),
-                }
-                return;
+            match open {
+                Open::Range(open) if range_too => return self.eval.variables.truncate(open.outer),
+                Open::Range(open) => return self.open.push(Open::Range(open)),
+                // A break in a range's else is that range's; a continue is for the next one out.
+                Open::Scope { mark, range: true } if range_too => return self.eval.variables.truncate(mark),
+                _ => {}
             }
         }
     }

@@ -143,6 +143,18 @@ pub(crate) fn parse_int(text: &str, base: u32) -> Option<i64> {
     i64::try_from(if negative { -value } else { value }).ok()
 }
 
+/// A decimal number with its sign; out of range, the nearest that isn't.
+pub(crate) fn parse_saturating(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some(text.parse().unwrap_or(match text.starts_with('-') {
+        true => i64::MIN,
+        false => i64::MAX,
+    }))
+}
+
 fn parse_unsigned(text: &str, base: u32) -> Option<u64> {
     let (digits, radix) = match base {
         0 => {
@@ -179,19 +191,29 @@ fn underscores_are_fine(text: &str) -> bool {
     let body = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (digits, radix) = prefixed(body);
     // A leading zero is a digit, and every other prefix counts as one.
-    let mut after_digit = radix != 10;
+    let mut before = if radix == 10 { '.' } else { '0' };
     for c in digits.chars() {
-        let digit = c.is_ascii_hexdigit();
-        if c == '_' && !after_digit || c != '_' && !digit && !after_digit {
+        let digit = c.is_ascii_digit() || radix == 16 && c.is_ascii_hexdigit();
+        if c == '_' && before != '0' || !digit && before == '_' {
             return false;
         }
-        after_digit = digit;
+        before = match c {
+            '_' => '_',
+            _ if digit => '0',
+            _ => '.',
+        };
     }
-    after_digit
+    before != '_'
 }
 
 /// A number as Go's strconv.ParseFloat reads it; none if it isn't one or is out of range.
 pub(crate) fn parse_float(text: &str) -> Option<f64> {
+    if text.contains('_') {
+        return match underscores_are_fine(text) {
+            true => parse_float(&text.replace('_', "")),
+            false => None,
+        };
+    }
     let body = text.strip_prefix(['+', '-']).unwrap_or(text);
     if body.starts_with("0x") || body.starts_with("0X") {
         let value = hex_float(&body[2..])?;
@@ -213,7 +235,7 @@ fn hex_float(text: &str) -> Option<f64> {
         return None;
     }
     let mut value = 0_f64;
-    for c in whole.chars().chain(fraction.chars()).filter(|&c| c != '_') {
+    for c in whole.chars().chain(fraction.chars()) {
         value = value * 16.0 + f64::from(c.to_digit(16)?);
     }
     let shift = exponent.checked_sub(4 * i32::try_from(fraction.len()).ok()?)?;

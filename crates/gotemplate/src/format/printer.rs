@@ -264,16 +264,13 @@ impl<'o> Printer<'o> {
             _ => return self.bad_verb(whole, verb),
         };
         if !value.is_finite() {
-            let sign = match () {
-                () if value.is_nan() && self.flags.plus => "+",
-                () if value.is_nan() && self.flags.space => " ",
-                () if value.is_nan() || self.flags.plus => "",
-                () if value > 0.0 && self.flags.space => " ",
-                () => "",
-            };
-            let bare = match value > 0.0 && !self.flags.plus {
-                true => text.trim_start_matches('+'),
-                false => &text,
+            let (bare, negative) = (text.trim_start_matches(['+', '-']), value < 0.0);
+            let sign = match self.flags {
+                _ if negative => "-",
+                Flags { plus: true, .. } => "+",
+                Flags { space: true, .. } => " ",
+                _ if value.is_nan() => "",
+                _ => "+",
             };
             return self.pad_spaces(format!("{sign}{bare}").as_bytes());
         }

@@ -93,7 +93,8 @@ fn camelcase(text: &[char]) -> Vec<u8> {
         return out;
     };
     if is_connector(first) {
-        // Nothing but connectors; the last one is here.
+        // Nothing but connectors: the last one is there twice, in the library below Sprig.
+        push(&mut out, first);
         push(&mut out, first);
         return out;
     }

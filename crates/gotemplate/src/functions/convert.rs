@@ -3,7 +3,7 @@
 use super::{Arguments, Function, Type, string_value};
 use crate::{
     error::Outcome,
-    literal::{parse_float, parse_int},
+    literal::{parse_float, parse_int, parse_saturating},
     run::Run,
     value::Value,
 };
@@ -16,7 +16,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("float64", &[Any], |_, a| Ok(Value::Float(to_float(a.any(0))))),
     Function::new("atoi", &[Text], |_, a| {
         let text = std::str::from_utf8(a.text(0)).unwrap_or_default();
-        Ok(Value::Int(parse_int(text, 10).unwrap_or(0)))
+        Ok(Value::Int(parse_saturating(text).unwrap_or(0)))
     }),
     Function::new("toDecimal", &[Any], |run, a| {
         // What is an octal number is read so; anything else is 0.

@@ -56,8 +56,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Value::Map(run.map(Element::Any, kept)?))
     })
     .many(Text),
-    Function::new("deepCopy", &[Any], |run, a| copy(run, a.any(0), 0)),
-    Function::new("mustDeepCopy", &[Any], |run, a| copy(run, a.any(0), 0)),
+    Function::new("deepCopy", &[Any], deep_copy),
+    Function::new("mustDeepCopy", &[Any], deep_copy),
     Function::new("dig", &[], dig).many(Any),
 ];
 
@@ -86,6 +86,13 @@ fn keys(run: &mut Run, a: Arguments<'_>) -> Outcome<Value> {
         keys.extend(a.map(i)?.to_vec().into_iter().map(|(key, _)| Value::Text(key)));
     }
     run.list(Element::Text, keys)
+}
+
+fn deep_copy(run: &mut Run, a: Arguments<'_>) -> Outcome<Value> {
+    match a.any(0).is_nil() {
+        true => Err(Fault::new("nil can't be copied: test with if before")),
+        false => copy(run, a.any(0), 0),
+    }
 }
 
 fn copy(run: &mut Run, value: &Value, depth: usize) -> Outcome<Value> {
@@ -141,7 +148,6 @@ fn dig(run: &mut Run, a: Arguments<'_>) -> Outcome<Value> {
             }
         };
     }
-    // Where the data is no map, Go doesn't look at keys that aren't strings either.
     Ok(value)
 }
 

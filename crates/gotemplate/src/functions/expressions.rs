@@ -11,6 +11,7 @@ pub(super) fn translate(expression: &str) -> Result<String, &'static str> {
         out: String::with_capacity(expression.len() * 2),
         repeatable: false,
         repeated: false,
+        names: Vec::new(),
     };
     translator.run()?;
     Ok(translator.out)
@@ -23,9 +24,15 @@ struct Translator<'s> {
     repeatable: bool,
     /// Was there a repetition just now? Go doesn't repeat those.
     repeated: bool,
+    /// The groups' names so far.
+    names: Vec<String>,
 }
 
 const LARGEST_REPEAT: u32 = 1000;
+const POSIX: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper",
+    "word", "xdigit",
+];
 const BAD_ESCAPE: &str = "the regular expression has an escape that Go doesn't know: double the backslash, or remove it";
 const BAD_REPEAT: &str = "the regular expression repeats nothing, or what repeats already: remove one of * + ? {}";
 
@@ -148,9 +155,12 @@ impl Translator<'_> {
             if name.starts_with(|c: char| c.is_ascii_digit()) {
                 return Err("the regular expression names a group with a digit first: put a letter there");
             }
-            self.out.push_str("(?P<");
-            self.out.push_str(name);
-            self.out.push('>');
+            match self.names.iter().any(|known| known == name) {
+                // Go's groups may share a name; the first one has it here.
+                true => self.out.push('('),
+                false => self.out.push_str(&format!("(?P<{name}>")),
+            }
+            self.names.push(name.to_owned());
             self.rest = rest;
             return Ok(());
         }
@@ -202,7 +212,6 @@ impl Translator<'_> {
             Some('z') => self.atom("\\z"),
             Some('b') => self.atom("(?-u:\\b)"),
             Some('B') => self.atom("(?-u:\\B)"),
-            Some('C') => self.atom("(?s-u:.)"),
             Some('p' | 'P') => {
                 let class = self.property()?;
                 self.atom(&class);
@@ -327,6 +336,10 @@ impl Translator<'_> {
                 && let Some(end) = self.rest.find(":]")
             {
                 let (name, rest) = self.rest.split_at(end + 2);
+                let bare = name[2..end].trim_start_matches('^');
+                if !POSIX.contains(&bare) || name.len() - bare.len() > 5 {
+                    return Err("the regular expression has a class in [: :] that isn't known: check its name");
+                }
                 class.push_str(name);
                 self.rest = rest;
                 continue;

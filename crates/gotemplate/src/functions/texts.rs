@@ -96,9 +96,13 @@ fn numbered(run: &mut Run, text: &[u8], separator: &[u8], most: i64) -> Outcome<
 fn sort(run: &mut Run, a: Arguments<'_>) -> Outcome<Value> {
     let list = match a.any(0) {
         Value::List(list) if list.element == Element::Text => a.any(0).clone(),
-        value => {
+        value @ Value::List(_) => {
             let texts = strings(run, value)?;
             run.texts(texts)?
+        }
+        value => {
+            let text = string_value(run, value)?;
+            run.texts([text])?
         }
     };
     if let Value::List(list) = &list {
