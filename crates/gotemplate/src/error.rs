@@ -93,7 +93,10 @@ pub(crate) fn position(source: &str, at: usize) -> (usize, usize) {
     let before = &source.as_bytes()[..at.min(source.len())];
     let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
     let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
-    (line, 1 + String::from_utf8_lossy(&before[start..]).chars().count())
+    (
+        line,
+        1 + String::from_utf8_lossy(&before[start..]).chars().count(),
+    )
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ use crate::{
     value::{Element, Entries, Value},
 };
 
+/// So many bytes of arguments that a function reads are one step.
+const READ_BYTES: usize = 256;
+
 /// The variables, and what the rendering may use.
 pub(crate) struct Eval {
     pub(crate) run: Run,
@@ -44,14 +47,12 @@ impl Eval {
         }
     }
 
-    fn variable(&self, name: &str) -> Outcome<Value> {
-        let found = self.variables[self.base..]
-            .iter()
-            .rev()
-            .find(|(known, _)| **known == *name);
-        found
-            .map(|(_, value)| value.clone())
-            .ok_or_else(|| no_variable(name))
+    fn variable(&mut self, name: &str) -> Outcome<Value> {
+        let visible = &self.variables[self.base..];
+        let found = visible.iter().rposition(|(known, _)| **known == *name);
+        let at = found.ok_or_else(|| no_variable(name))?;
+        self.run.step((visible.len() - at) / 32)?;
+        Ok(visible[at].1.clone())
     }
 
     /// A pipeline's value; its variables get it too.
@@ -77,10 +78,10 @@ impl Eval {
             return self.call(dot, function, &command.arguments, last, word.at);
         }
         if !command.arguments.is_empty() || last.is_some() {
-            return Err(
-                Fault::new("this isn't a function, so it takes no arguments: put a function before them")
-                    .at(word.at),
-            );
+            return Err(Fault::new(
+                "this isn't a function, so it takes no arguments: put a function before them",
+            )
+            .at(word.at));
         }
         match &word.kind {
             ExprKind::Nil => Err(Fault::new("nil is no command: use it as an argument").at(word.at)),
@@ -171,11 +172,29 @@ impl Eval {
                     .map_err(|f| f.at(at))?,
             );
         }
+        // Reading costs, too, even where nothing comes of it.
+        let read: usize = values
+            .iter()
+            .map(|value| {
+                if let Value::Text(text) = value {
+                    text.len()
+                } else {
+                    0
+                }
+            })
+            .sum();
+        self.run.step(read / READ_BYTES).map_err(|f| f.at(at))?;
         body(&mut self.run, Arguments(&values)).map_err(|f| f.calling(function.name).at(at))
     }
 
     /// `and` and `or`, which evaluate no more than they need.
-    fn choose(&mut self, dot: &Value, truth: bool, arguments: &[Expr], last: Option<Value>) -> Outcome<Value> {
+    fn choose(
+        &mut self,
+        dot: &Value,
+        truth: bool,
+        arguments: &[Expr],
+        last: Option<Value>,
+    ) -> Outcome<Value> {
         let mut value = Value::Nil;
         for argument in arguments {
             value = self.expression(dot, argument)?;
@@ -235,7 +254,9 @@ fn ideal(number: &Number) -> Outcome<Value> {
     match (number.ideal, number.int, number.float) {
         (Ideal::Int, Some(int), _) => Ok(Value::Int(int)),
         (Ideal::Float, _, Some(float)) => Ok(Value::Float(float)),
-        _ => Err(Fault::new("this number is more than an int holds: write it with a decimal point")),
+        _ => Err(Fault::new(
+            "this number is more than an int holds: write it with a decimal point",
+        )),
     }
 }
 

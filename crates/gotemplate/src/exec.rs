@@ -37,7 +37,9 @@ pub(crate) fn render(name: &str, templates: &Templates, data: &Json, limits: &Li
         return Err(too_much_output(limits));
     };
     String::from_utf8(bytes).map_err(|_| {
-        Fault::new("the output isn't UTF-8: a character was cut in two, or binary data decoded; cut elsewhere")
+        Fault::new(
+            "the output isn't UTF-8: a character was cut in two, or binary data decoded; cut elsewhere",
+        )
     })
 }
 
@@ -87,10 +89,7 @@ impl Rounds {
     /// The index or key, and the element.
     fn get(&self, round: usize) -> (Value, Value) {
         match self {
-            Self::Pairs(pairs) => pairs
-                .get(round)
-                .cloned()
-                .unwrap_or((Value::Nil, Value::Nil)),
+            Self::Pairs(pairs) => pairs.get(round).cloned().unwrap_or((Value::Nil, Value::Nil)),
             Self::Numbers(_, false) => (Value::Nil, Value::Int(round as i64)),
             Self::Numbers(_, true) => (Value::Nil, Value::Int64(round as i64)),
         }
@@ -220,10 +219,13 @@ impl<'t> Walk<'t> {
             Value::Int(count) | Value::Int64(count) => {
                 if range.over.variables.len() > 1 {
                     return Err(
-                        Fault::new("a range over a number has one variable: remove the other").at(at)
+                        Fault::new("a range over a number has one variable: remove the other").at(at),
                     );
                 }
-                Rounds::Numbers(usize::try_from(count).unwrap_or(0), matches!(over, Value::Int64(_)))
+                Rounds::Numbers(
+                    usize::try_from(count).unwrap_or(0),
+                    matches!(over, Value::Int64(_)),
+                )
             }
             Value::List(list) => {
                 run.step(list.len())?;
@@ -289,7 +291,10 @@ impl<'t> Walk<'t> {
         };
         for (i, value) in values.drain(..).enumerate() {
             match pipe.assign {
-                true => self.eval.assign(&pipe.variables[i], value).map_err(|f| f.at(pipe.at))?,
+                true => self
+                    .eval
+                    .assign(&pipe.variables[i], value)
+                    .map_err(|f| f.at(pipe.at))?,
                 false => self.eval.variables[open.inner - pipe.variables.len() + i].1 = value,
             }
         }

@@ -264,7 +264,9 @@ impl<'s> Lexer<'s> {
             || rest.starts_with(CLOSE);
         match ends {
             true => Ok(()),
-            false => Err("this character can't follow a name: put a space or an operator's function between them"),
+            false => {
+                Err("this character can't follow a name: put a space or an operator's function between them")
+            }
         }
     }
 
@@ -316,7 +318,9 @@ impl<'s> Lexer<'s> {
         if self.accept(&['.']) {
             self.accept_run(digits);
         }
-        if (digits.len() == 11 && self.accept(&['e', 'E'])) || (digits.len() == 23 && self.accept(&['p', 'P'])) {
+        if (digits.len() == 11 && self.accept(&['e', 'E']))
+            || (digits.len() == 23 && self.accept(&['p', 'P']))
+        {
             self.accept(&['+', '-']);
             self.accept_run("0123456789_");
         }
@@ -340,7 +344,9 @@ const SPACES: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// Does an action that begins like this trim the text before it?
 fn left_trim(inside: &str) -> bool {
-    inside.strip_prefix('-').is_some_and(|rest| rest.starts_with(SPACES))
+    inside
+        .strip_prefix('-')
+        .is_some_and(|rest| rest.starts_with(SPACES))
 }
 
 /// The width of the closing delimiter here, with its trim marker.
@@ -406,12 +412,17 @@ mod tests {
 
     #[test]
     fn a_minus_without_a_space_is_a_sign() {
-        assert_eq!(kinds("{{-3}}"), [Kind::Open, Kind::Number, Kind::Close, Kind::Eof]);
+        assert_eq!(
+            kinds("{{-3}}"),
+            [Kind::Open, Kind::Number, Kind::Close, Kind::Eof]
+        );
     }
 
     #[test]
     fn what_is_not_closed_is_an_error() {
-        for source in ["{{", "{{\"a}}", "{{`a}}", "{{'a}}", "{{/* a", "{{(1}}", "{{1)}}", "{{:}}", "{{a$}}", "{{é§}}"] {
+        for source in [
+            "{{", "{{\"a}}", "{{`a}}", "{{'a}}", "{{/* a", "{{(1}}", "{{1)}}", "{{:}}", "{{a$}}", "{{é§}}",
+        ] {
             let last = tokens(source).pop().map(|t| t.kind);
             assert!(matches!(last, Some(Kind::Error(_))), "{source}: {last:?}");
         }

@@ -31,3 +31,5 @@ pub(crate) const NESTING: usize = 128;
 pub(crate) const SYNTAX_NESTING: usize = 64;
 /// How long a source may be, in bytes.
 pub(crate) const SOURCE_BYTES: usize = 1 << 20;
+/// How many variables may be visible at once.
+pub(crate) const VARIABLES: usize = 1000;

@@ -25,9 +25,8 @@ pub(crate) fn number(text: &str) -> Result<Number, &'static str> {
     let mut float = int.map(|i| i as f64).or(unsigned.map(|u| u as f64));
     let mut fits = int.is_some();
     let has_point = text.contains(['.', 'e', 'E', 'p', 'P']);
-    let hex_int = text.len() > 2
-        && (text.starts_with("0x") || text.starts_with("0X"))
-        && !text.contains(['p', 'P']);
+    let hex_int =
+        text.len() > 2 && (text.starts_with("0x") || text.starts_with("0X")) && !text.contains(['p', 'P']);
     if float.is_none() {
         let value = parse_float(text).ok_or("this isn't a number: put strings in quotes")?;
         if !has_point {
@@ -262,7 +261,17 @@ mod tests {
         ] {
             assert_eq!(parse_int(text, 0), Some(value), "{text}");
         }
-        for text in ["", "_1", "1__0", "1_", "08", "0x", "a", "--1", "9223372036854775808"] {
+        for text in [
+            "",
+            "_1",
+            "1__0",
+            "1_",
+            "08",
+            "0x",
+            "a",
+            "--1",
+            "9223372036854775808",
+        ] {
             assert_eq!(parse_int(text, 0), None, "{text}");
         }
     }
@@ -270,18 +279,30 @@ mod tests {
     #[test]
     fn a_number_is_what_it_looks_like() {
         assert_eq!(number("3").map(|n| n.ideal), Ok(Ideal::Int));
-        assert_eq!(number("3.0").map(|n| (n.ideal, n.int)), Ok((Ideal::Float, Some(3))));
+        assert_eq!(
+            number("3.0").map(|n| (n.ideal, n.int)),
+            Ok((Ideal::Float, Some(3)))
+        );
         assert_eq!(number("1e3").map(|n| n.ideal), Ok(Ideal::Float));
-        assert_eq!(number("0xe").map(|n| (n.ideal, n.int)), Ok((Ideal::Int, Some(14))));
+        assert_eq!(
+            number("0xe").map(|n| (n.ideal, n.int)),
+            Ok((Ideal::Int, Some(14)))
+        );
         assert_eq!(number("0x1p4").map(|n| n.float), Ok(Some(16.0)));
-        assert_eq!(number("18446744073709551615").map(|n| n.ideal), Ok(Ideal::TooLarge));
+        assert_eq!(
+            number("18446744073709551615").map(|n| n.ideal),
+            Ok(Ideal::TooLarge)
+        );
         assert!(number("99999999999999999999").is_err());
         assert!(number("1e999").is_err());
     }
 
     #[test]
     fn strings_may_hold_any_bytes() {
-        assert_eq!(string(r#""a\n\x41\101\u00e9\xff""#), Ok(b"a\nAA\xc3\xa9\xff".to_vec()));
+        assert_eq!(
+            string(r#""a\n\x41\101\u00e9\xff""#),
+            Ok(b"a\nAA\xc3\xa9\xff".to_vec())
+        );
         assert_eq!(string("`a\\n\r`"), Ok(b"a\\n".to_vec()));
         assert!(string(r#""\q""#).is_err());
         assert!(string(r#""\'""#).is_err());

@@ -7,7 +7,7 @@ use crate::{
     error::{ParseError, position},
     functions,
     lex::{Kind, Token, tokens},
-    limits::{SOURCE_BYTES, SYNTAX_NESTING},
+    limits::{SOURCE_BYTES, SYNTAX_NESTING, VARIABLES},
     literal,
 };
 
@@ -50,7 +50,10 @@ struct Problem {
 
 impl Problem {
     fn new(at: usize, text: impl Into<String>) -> Self {
-        Self { at, text: text.into() }
+        Self {
+            at,
+            text: text.into(),
+        }
     }
 }
 
@@ -282,7 +285,9 @@ impl<'s> Parser<'s> {
             let condition = self.pipe(context, Kind::Close)?;
             let (body, _, ending) = self.list(at, context)?;
             branches.push(Branch { condition, body });
-            let Ending::Else { at: else_at } = ending else { break };
+            let Ending::Else { at: else_at } = ending else {
+                break;
+            };
             if self.peek().kind == keyword {
                 self.next += 1;
                 continue;
@@ -423,12 +428,11 @@ impl<'s> Parser<'s> {
                 Kind::Assign | Kind::Declare => {
                     self.next += 1;
                     pipe.assign = follows.kind == Kind::Assign;
-                    self.declare(pipe, variable);
-                    return Ok(());
+                    return self.declare(pipe, variable);
                 }
                 Kind::Char if follows.text == "," => {
                     self.next += 1;
-                    self.declare(pipe, variable);
+                    self.declare(pipe, variable)?;
                     let more = matches!(
                         self.peek_solid().kind,
                         Kind::Variable | Kind::Close | Kind::RightParen
@@ -448,10 +452,20 @@ impl<'s> Parser<'s> {
         }
     }
 
-    fn declare(&mut self, pipe: &mut Pipe, variable: Token<'s>) {
+    fn declare(&mut self, pipe: &mut Pipe, variable: Token<'s>) -> Parsed<()> {
+        if self.scope.variables.len() > VARIABLES {
+            return Err(Problem::new(
+                variable.at,
+                format!("more than {VARIABLES} variables at once: reuse some with =, or use a dict"),
+            ));
+        }
         let name: Arc<str> = variable.text.into();
         pipe.variables.push(name.clone());
-        self.scope.variables.push(name);
+        // An assignment needs the name to be known from here on, but only once.
+        if !pipe.assign || !self.scope.variables.contains(&name) {
+            self.scope.variables.push(name);
+        }
+        Ok(())
     }
 
     /// Operands up to `|`, which is taken, or the end, which isn't.
@@ -474,7 +488,10 @@ impl<'s> Parser<'s> {
         }
         let mut operands = operands.into_iter();
         let Some(word) = operands.next() else {
-            return Err(Problem::new(at, "a command is missing: remove the |, or write one"));
+            return Err(Problem::new(
+                at,
+                "a command is missing: remove the |, or write one",
+            ));
         };
         Ok(Command {
             word,
@@ -546,9 +563,9 @@ impl<'s> Parser<'s> {
             Kind::String | Kind::RawString => {
                 ExprKind::Text(literal::string(token.text).map_err(bad)?.into())
             }
-            Kind::LeftParen => {
-                ExprKind::Pipe(Box::new(self.deeper(at, |p| p.pipe("parentheses", Kind::RightParen))?))
-            }
+            Kind::LeftParen => ExprKind::Pipe(Box::new(
+                self.deeper(at, |p| p.pipe("parentheses", Kind::RightParen))?,
+            )),
             _ => {
                 self.next -= 1;
                 return Ok(None);
@@ -561,7 +578,10 @@ impl<'s> Parser<'s> {
 /// The name of a template, which must be written out.
 fn template_name(token: Token<'_>, context: &str) -> Parsed<String> {
     if !matches!(token.kind, Kind::String | Kind::RawString) {
-        return Err(unexpected(token, &format!("{context}, where a name in quotes must be")));
+        return Err(unexpected(
+            token,
+            &format!("{context}, where a name in quotes must be"),
+        ));
     }
     let name = literal::string(token.text).map_err(|problem| Problem::new(token.at, problem))?;
     Ok(String::from_utf8_lossy(&name).into_owned())

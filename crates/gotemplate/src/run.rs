@@ -231,7 +231,10 @@ mod tests {
             let Ok(map) = run.map(Element::Any, Entries::new()) else {
                 panic!("an empty map is within limits")
             };
-            assert!(run.set(&map, b"self".as_slice().into(), Value::Map(map.clone())).is_ok());
+            assert!(
+                run.set(&map, b"self".as_slice().into(), Value::Map(map.clone()))
+                    .is_ok()
+            );
             Rc::downgrade(&map.entries)
         };
         assert!(weak.upgrade().is_none());

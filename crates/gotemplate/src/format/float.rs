@@ -106,7 +106,11 @@ pub(super) fn hexadecimal(value: f64, precision: Option<usize>) -> String {
     };
     let point = if fraction.is_empty() { "" } else { "." };
     let mark = if exponent < 0 { '-' } else { '+' };
-    format!("{sign}0x{}{point}{fraction}p{mark}{:02}", mantissa >> 52, exponent.abs())
+    format!(
+        "{sign}0x{}{point}{fraction}p{mark}{:02}",
+        mantissa >> 52,
+        exponent.abs()
+    )
 }
 
 /// A whole number times a power of two: `6755399441055744p-52`.

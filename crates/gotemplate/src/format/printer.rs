@@ -205,7 +205,9 @@ impl<'o> Printer<'o> {
         }
         let least = match (precision, width) {
             (Some(precision), _) => precision,
-            (None, Some(width)) if zero && !minus => width - usize::from(width > 0 && (negative || plus || space)),
+            (None, Some(width)) if zero && !minus => {
+                width - usize::from(width > 0 && (negative || plus || space))
+            }
             _ => 0,
         };
         let mut text = String::new();

@@ -59,7 +59,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_printed_is_escaped() {
-        assert_eq!(quote("é\n\"\u{200b}😀".as_bytes()), "\"é\\n\\\"\\u200b😀\"".as_bytes());
+        assert_eq!(
+            quote("é\n\"\u{200b}😀".as_bytes()),
+            "\"é\\n\\\"\\u200b😀\"".as_bytes()
+        );
         assert_eq!(quote(b"\xff\x01"), b"\"\\xff\\x01\"");
         assert_eq!(quote_ascii("é😀".as_bytes()), b"\"\\u00e9\\U0001f600\"");
     }

@@ -103,9 +103,7 @@ fn position(key: &Value, length: usize) -> Outcome<usize> {
             )));
         }
     };
-    index
-        .filter(|&i| i < length)
-        .ok_or_else(|| out_of_range(length))
+    index.filter(|&i| i < length).ok_or_else(|| out_of_range(length))
 }
 
 fn out_of_range(length: usize) -> Fault {

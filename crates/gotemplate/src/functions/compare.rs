@@ -11,8 +11,12 @@ use crate::{
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("eq", &[Any], eq).many(Any),
-    Function::new("ne", &[Any, Any], |_, a| Ok(Value::Bool(!equal(a.any(0), a.any(1))?))),
-    Function::new("lt", &[Any, Any], |_, a| Ok(Value::Bool(less(a.any(0), a.any(1))?))),
+    Function::new("ne", &[Any, Any], |_, a| {
+        Ok(Value::Bool(!equal(a.any(0), a.any(1))?))
+    }),
+    Function::new("lt", &[Any, Any], |_, a| {
+        Ok(Value::Bool(less(a.any(0), a.any(1))?))
+    }),
     Function::new("le", &[Any, Any], |_, a| Ok(Value::Bool(at_most(a)?))),
     Function::new("gt", &[Any, Any], |_, a| Ok(Value::Bool(!at_most(a)?))),
     Function::new("ge", &[Any, Any], |_, a| {
@@ -26,7 +30,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
 /// Is the first one equal to any of the others?
 fn eq(run: &mut Run, a: Arguments<'_>) -> Outcome<Value> {
     if a.from(1).is_empty() {
-        return Err(Fault::new("there is nothing to compare with: give it two arguments"));
+        return Err(Fault::new(
+            "there is nothing to compare with: give it two arguments",
+        ));
     }
     for other in a.from(1) {
         run.step(1)?;

@@ -69,9 +69,9 @@ pub(super) fn to_float(value: &Value) -> f64 {
 
 /// What Go makes of a float on amd64: out of range is the smallest int.
 fn truncated(float: f64) -> i64 {
-    match float {
-        f if f >= -9_223_372_036_854_775_808.0 && f < 9_223_372_036_854_775_808.0 => f as i64,
-        _ => i64::MIN,
+    match (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&float) {
+        true => float as i64,
+        false => i64::MIN,
     }
 }
 
@@ -90,7 +90,14 @@ mod tests {
 
     #[test]
     fn numbers_in_strings_are_read_as_go_reads_them() {
-        for (text, int) in [("1.00", 1), ("010", 8), ("0x1f", 31), ("1.5", 0), ("1.", 0), ("x", 0)] {
+        for (text, int) in [
+            ("1.00", 1),
+            ("010", 8),
+            ("0x1f", 31),
+            ("1.5", 0),
+            ("1.", 0),
+            ("x", 0),
+        ] {
             assert_eq!(to_int(&Value::text(text.as_bytes())), int, "{text}");
         }
         assert_eq!(to_int(&Value::Float(1e300)), i64::MIN);

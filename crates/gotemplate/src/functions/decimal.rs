@@ -22,7 +22,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 /// How many places a quotient has.
 const PLACES: i64 = 16;
 /// Beyond so many digits, a product isn't worked out.
-const DIGITS: u64 = 20_000;
+const DIGITS: u64 = 4_000;
 
 /// Digits times a power of ten.
 struct Decimal {

@@ -10,9 +10,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("base64enc", &[Text], encode_base64),
     Function::new("b64dec", &[Text], decode_base64),
     Function::new("base64dec", &[Text], decode_base64),
-    Function::new("b32enc", &[Text], |run, a| run.text(encode(a.text(0), BASE32, 5, 8))),
+    Function::new("b32enc", &[Text], |run, a| {
+        run.text(encode(a.text(0), BASE32, 5, 8))
+    }),
     Function::new("b32dec", &[Text], |run, a| {
-        let clean: Vec<u8> = a.text(0).iter().copied().filter(|b| !b"\r\n".contains(b)).collect();
+        let clean: Vec<u8> = a
+            .text(0)
+            .iter()
+            .copied()
+            .filter(|b| !b"\r\n".contains(b))
+            .collect();
         decoded(run, base32(&clean), "base32")
     }),
     Function::new("sha256sum", &[Text], |run, a| {

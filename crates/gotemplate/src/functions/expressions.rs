@@ -30,11 +30,13 @@ struct Translator<'s> {
 
 const LARGEST_REPEAT: u32 = 1000;
 const POSIX: [&str; 14] = [
-    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper",
-    "word", "xdigit",
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space",
+    "upper", "word", "xdigit",
 ];
-const BAD_ESCAPE: &str = "the regular expression has an escape that Go doesn't know: double the backslash, or remove it";
-const BAD_REPEAT: &str = "the regular expression repeats nothing, or what repeats already: remove one of * + ? {}";
+const BAD_ESCAPE: &str =
+    "the regular expression has an escape that Go doesn't know: double the backslash, or remove it";
+const BAD_REPEAT: &str =
+    "the regular expression repeats nothing, or what repeats already: remove one of * + ? {}";
 
 type Done = Result<(), &'static str>;
 
@@ -128,7 +130,9 @@ impl Translator<'_> {
         };
         self.rest = rest;
         if least.max(most.unwrap_or(0)) > LARGEST_REPEAT || most.is_some_and(|most| most < least) {
-            return Some(Err("the regular expression repeats more than 1000 times, or the wrong way round"));
+            return Some(Err(
+                "the regular expression repeats more than 1000 times, or the wrong way round",
+            ));
         }
         Some(Ok(format!("{{{inside}}}")))
     }
@@ -244,7 +248,8 @@ impl Translator<'_> {
 
     /// `pL`, `p{Greek}` or `P…`, after the backslash.
     fn property(&mut self) -> Result<String, &'static str> {
-        const BAD: &str = "the regular expression has a class of characters that isn't known: check what is after \\p";
+        const BAD: &str =
+            "the regular expression has a class of characters that isn't known: check what is after \\p";
         let mut negated = self.next() == Some('P');
         let name = match self.next().ok_or(BAD)? {
             '{' => {
@@ -265,7 +270,8 @@ impl Translator<'_> {
             return Ok(if negated { "\\P{any}" } else { "\\p{any}" }.to_owned());
         }
         let known = |c: char| c == '_' || c.is_ascii_alphabetic();
-        if name.is_empty() || !name.chars().all(known) || !name.starts_with(|c: char| c.is_ascii_uppercase()) {
+        if name.is_empty() || !name.chars().all(known) || !name.starts_with(|c: char| c.is_ascii_uppercase())
+        {
             return Err(BAD);
         }
         let letter = if negated { 'P' } else { 'p' };
@@ -320,7 +326,8 @@ impl Translator<'_> {
 
     /// A class, after its left bracket.
     fn class(&mut self) -> Result<String, &'static str> {
-        const BAD: &str = "the regular expression has a class that isn't closed, or a range the wrong way round";
+        const BAD: &str =
+            "the regular expression has a class that isn't closed, or a range the wrong way round";
         let mut class = String::from("[");
         if self.accept("^") {
             class.push('^');
@@ -338,7 +345,9 @@ impl Translator<'_> {
                 let (name, rest) = self.rest.split_at(end + 2);
                 let bare = name[2..end].trim_start_matches('^');
                 if !POSIX.contains(&bare) || name.len() - bare.len() > 5 {
-                    return Err("the regular expression has a class in [: :] that isn't known: check its name");
+                    return Err(
+                        "the regular expression has a class in [: :] that isn't known: check its name",
+                    );
                 }
                 class.push_str(name);
                 self.rest = rest;
@@ -366,7 +375,11 @@ impl Translator<'_> {
             if high < low {
                 return Err(BAD);
             }
-            class.push_str(&format!("\\x{{{:X}}}-\\x{{{:X}}}", u32::from(low), u32::from(high)));
+            class.push_str(&format!(
+                "\\x{{{:X}}}-\\x{{{:X}}}",
+                u32::from(low),
+                u32::from(high)
+            ));
         }
     }
 
@@ -399,8 +412,25 @@ mod tests {
     #[test]
     fn what_go_refuses_is_refused() {
         for expression in [
-            "a**", "*", "(*)", "a{2}{3}", "a{1001}", "a{2,1}", r"\1", r"\y", "[z-a]", "[a", "(?x)a", "(?=a)", r"\p{greek}",
-            "(?P<>a)", "\\", "a|*", r"\xZZ", "(?-)", "(?",
+            "a**",
+            "*",
+            "(*)",
+            "a{2}{3}",
+            "a{1001}",
+            "a{2,1}",
+            r"\1",
+            r"\y",
+            "[z-a]",
+            "[a",
+            "(?x)a",
+            "(?=a)",
+            r"\p{greek}",
+            "(?P<>a)",
+            "\\",
+            "a|*",
+            r"\xZZ",
+            "(?-)",
+            "(?",
         ] {
             assert!(translate(expression).is_err(), "{expression}");
         }

@@ -57,7 +57,9 @@ const RAW: Form = Form {
 fn strict(run: &mut Run, a: Arguments<'_>, form: Form) -> Outcome<Value> {
     match written(run, a, form)? {
         Some(text) => run.text(text),
-        None => Err(Fault::new("JSON has no infinity and no NaN: test for them before")),
+        None => Err(Fault::new(
+            "JSON has no infinity and no NaN: test for them before",
+        )),
     }
 }
 
@@ -79,7 +81,9 @@ fn written(run: &mut Run, a: Arguments<'_>, form: Form) -> Outcome<Option<Vec<u8
         return Err(too_deep());
     }
     match writer.out.finish() {
-        Some(text) => Ok(writer.finite.then_some(text)),
+        Some(text) if writer.finite => Ok(Some(text)),
+        // It counts, even though it's for nothing.
+        Some(text) => run.make(text.len()).map(|()| None),
         None => run.make(usize::MAX).map(|()| None),
     }
 }

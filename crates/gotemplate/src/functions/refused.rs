@@ -10,11 +10,19 @@ pub(super) fn why(name: &str) -> String {
         }
         "randAlpha" | "randAlphaNum" | "randAscii" | "randBytes" | "randInt" | "randNumeric" | "shuffle"
         | "uuidv4" => "it is random, and a template must give the same text every time",
-        "bcrypt" | "buildCustomCert" | "decryptAES" | "derivePassword" | "encryptAES" | "genCA"
-        | "genCAWithKey" | "genPrivateKey" | "genSelfSignedCert" | "genSelfSignedCertWithKey"
-        | "genSignedCert" | "genSignedCertWithKey" | "htpasswd" => {
-            "it makes or uses keys and passwords, which don't belong into templates"
-        }
+        "bcrypt"
+        | "buildCustomCert"
+        | "decryptAES"
+        | "derivePassword"
+        | "encryptAES"
+        | "genCA"
+        | "genCAWithKey"
+        | "genPrivateKey"
+        | "genSelfSignedCert"
+        | "genSelfSignedCertWithKey"
+        | "genSignedCert"
+        | "genSignedCertWithKey"
+        | "htpasswd" => "it makes or uses keys and passwords, which don't belong into templates",
         "env" | "expandenv" => "it reads the environment, which isn't the template's",
         "getHostByName" => "it asks the network, and a template must give the same text every time",
         "osBase" | "osClean" | "osDir" | "osExt" | "osIsAbs" => {

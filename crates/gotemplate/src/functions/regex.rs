@@ -61,8 +61,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
 const COMPILED_BYTES: usize = 1 << 20;
 /// What compiling one counts for.
 const COMPILING_STEPS: usize = 1000;
-/// So many bytes that are searched are one step.
-const SEARCHED_BYTES: usize = 64;
+/// So many bytes that are searched are one step. Of text that was perhaps only looked at, it takes more.
+const SEARCHED_BYTES: usize = 256;
+const SEEN_BYTES: usize = 1024;
 
 fn expression(run: &mut Run, a: Arguments<'_>) -> Outcome<Rc<Regex>> {
     let written = a.shared(0);
@@ -89,18 +90,18 @@ fn expression(run: &mut Run, a: Arguments<'_>) -> Outcome<Rc<Regex>> {
     Ok(regex)
 }
 
-fn searching(run: &mut Run, text: &[u8], from: usize) -> Outcome<()> {
-    run.step(1 + text.len().saturating_sub(from) / SEARCHED_BYTES)
+fn searching(run: &mut Run, text: &[u8]) -> Outcome<()> {
+    run.step(1 + text.len() / SEARCHED_BYTES)
 }
 
 fn matches(run: &mut Run, regex: &Regex, a: Arguments<'_>) -> Outcome<Value> {
-    searching(run, a.text(1), 0)?;
+    searching(run, a.text(1))?;
     Ok(Value::Bool(regex.is_match(a.text(1))))
 }
 
 fn find(run: &mut Run, a: Arguments<'_>) -> Outcome<Value> {
     let regex = expression(run, a)?;
-    searching(run, a.text(1), 0)?;
+    searching(run, a.text(1))?;
     let found = regex.find(a.text(1)).map(|m| m.as_bytes());
     run.text(found.unwrap_or_default())
 }
@@ -115,7 +116,7 @@ fn each<'t>(
     let mut at = 0;
     let mut last_end = None;
     while at <= text.len() {
-        searching(run, text, at)?;
+        run.step(1 + (text.len() - at) / SEEN_BYTES)?;
         let Some(captures) = regex.captures_at(text, at) else {
             break;
         };
@@ -129,6 +130,7 @@ fn each<'t>(
             false => at + first(&text[at..]).map_or(1, |(_, width)| width),
         };
         last_end = Some(end);
+        run.step((end - start) / SEARCHED_BYTES)?;
         if counts && !found(run, captures)? {
             break;
         }

@@ -19,7 +19,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let joined = parts.join(a.text(0));
         Ok(Value::text(&joined))
     }),
-    Function::new("split", &[Text, Text], |run, a| numbered(run, a.text(1), a.text(0), -1)),
+    Function::new("split", &[Text, Text], |run, a| {
+        numbered(run, a.text(1), a.text(0), -1)
+    }),
     Function::new("splitn", &[Text, Int, Text], |run, a| {
         numbered(run, a.text(2), a.text(0), a.int(1))
     }),

@@ -22,10 +22,19 @@ fn every_case_renders_as_in_go() {
         .as_array()
         .expect("results")
         .iter()
-        .map(|result| (result["name"].as_str().expect("a name"), result["output"].as_str()))
+        .map(|result| {
+            (
+                result["name"].as_str().expect("a name"),
+                result["output"].as_str(),
+            )
+        })
         .collect();
     let all = cases["cases"].as_array().expect("cases");
-    assert_eq!(all.len(), expected.len(), "each case has a result, and a name of its own");
+    assert_eq!(
+        all.len(),
+        expected.len(),
+        "each case has a result, and a name of its own"
+    );
     let mut wrong = Vec::new();
     for case in all {
         let name = case["name"].as_str().expect("a name");
@@ -33,13 +42,22 @@ fn every_case_renders_as_in_go() {
         let data = case.get("data").unwrap_or(&cases["data"]);
         let ours = Template::parse(name, source)
             .map_err(|error| error.to_string())
-            .and_then(|t| t.render(data, &Limits::default()).map_err(|error| error.to_string()));
+            .and_then(|t| {
+                t.render(data, &Limits::default())
+                    .map_err(|error| error.to_string())
+            });
         let gos = expected[name];
         if ours.as_deref().ok() != gos {
             wrong.push(format!("{name}: {source}\n  Go:   {gos:?}\n  ours: {ours:?}"));
         }
     }
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), all.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        all.len(),
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -50,7 +68,11 @@ fn what_is_expected_is_what_go_says_now() {
         .env("CGO_ENABLED", "0")
         .output()
         .expect("Go renders the corpus: install it, and have it in the PATH");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let mut now: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let mut committed = json("expected.json");
     // Another Go may say the same.
@@ -69,5 +91,9 @@ fn there_are_enough_cases_of_both_sorts() {
     let results = expected["results"].as_array().expect("results");
     let failing = results.iter().filter(|result| result["error"] == true).count();
     assert!(failing > 100, "{failing} fail");
-    assert!(results.len() - failing > 400, "{} render", results.len() - failing);
+    assert!(
+        results.len() - failing > 400,
+        "{} render",
+        results.len() - failing
+    );
 }

@@ -15,7 +15,7 @@ fn parse_error(source: &str) -> String {
 fn a_parse_error_has_the_place_and_a_remedy_in_one_line() {
     assert_eq!(
         parse_error("a\nbé {{ .x"),
-        "template pod.tpl:2:10: this action isn't closed: add }}"
+        "template pod.tpl:2:9: this action isn't closed: add }}"
     );
     assert_eq!(
         parse_error("{{if .x}}\n"),
@@ -25,7 +25,15 @@ fn a_parse_error_has_the_place_and_a_remedy_in_one_line() {
         parse_error("{{$x}}"),
         "template pod.tpl:1:3: there is no variable $x here: declare it with :="
     );
-    for source in ["{{", "{{end}}", "{{x}}", "{{`\n", "{{\"\n\"}}", "{{define}}", "{{1|2}}"] {
+    for source in [
+        "{{",
+        "{{end}}",
+        "{{x}}",
+        "{{`\n",
+        "{{\"\n\"}}",
+        "{{define}}",
+        "{{1|2}}",
+    ] {
         assert!(!parse_error(source).contains('\n'), "{source}");
     }
 }
@@ -33,11 +41,26 @@ fn a_parse_error_has_the_place_and_a_remedy_in_one_line() {
 #[test]
 fn functions_that_give_another_text_each_time_are_not_allowed() {
     for name in [
-        "now", "date", "dateModify", "uuidv4", "randAlphaNum", "shuffle", "genCA", "derivePassword", "bcrypt", "env",
-        "expandenv", "getHostByName", "osBase", "call",
+        "now",
+        "date",
+        "dateModify",
+        "uuidv4",
+        "randAlphaNum",
+        "shuffle",
+        "genCA",
+        "derivePassword",
+        "bcrypt",
+        "env",
+        "expandenv",
+        "getHostByName",
+        "osBase",
+        "call",
     ] {
         let said = parse_error(&format!("{{{{ {name} }}}}"));
-        assert!(said.contains(&format!("function {name:?} isn't allowed: ")), "{said}");
+        assert!(
+            said.contains(&format!("function {name:?} isn't allowed: ")),
+            "{said}"
+        );
     }
     assert!(parse_error("{{ nosuch }}").contains("there is no function \"nosuch\": check its name"));
 }
@@ -81,20 +104,64 @@ fn no_error_holds_a_value_of_the_data() {
         "s": secret, "l": [secret], "m": {"k": secret}, "re": format!("[{secret}"), "n": 424_242.0, "json": format!("{{{secret}"),
     });
     let sources = [
-        "{{.s.x}}", "{{.l.x}}", "{{.m.x}}", "{{index .l 5}}", "{{index .l .s}}", "{{index .m .n}}", "{{index .s .s}}",
-        "{{len .n}}", "{{lt .s 1}}", "{{eq .s 1}}", "{{eq .l .l}}", "{{eq .m .m}}", "{{range .s}}{{end}}",
-        "{{range .n}}{{end}}", "{{mustRegexMatch .re \"x\"}}", "{{regexFind .re .s}}", "{{regexReplaceAll .re .s .s}}",
-        "{{mustRegexSplit .re .s -1}}", "{{mustFromJson .json}}", "{{mustFromJson .s}}", "{{first .s}}",
-        "{{append .s .s}}", "{{concat .l .s}}", "{{chunk 0 .l}}", "{{slice .l 9}}", "{{substr 9999 3 .s}}",
-        "{{repeat -1 .s}}", "{{indent -1 .s}}", "{{repeat 99999999 .s}}", "{{dig .s .s .s}}", "{{dig \"s\" \"k\" 1 .}}",
-        "{{merge .m .s}}", "{{get .s .s}}", "{{set .s .s .s}}", "{{ternary .s .s .s}}", "{{upper .n}}", "{{.s 1}}",
-        "{{.s | .s}}", "{{template \"t\" .s}}{{define \"t\"}}{{.x}}{{end}}", "{{div .n 0}}", "{{divf .n 0}}",
-        "{{printf .n}}", "{{until .s}}", "{{round .s .s}}", "{{plural .s .s .s}}", "{{pick .m .l}}", "{{deepCopy nil}}",
-        "{{mustToJson (float64 \"nan\")}}", "{{trunc 1 (b64dec \"/w==\")}}", "{{$x := .s}}{{$x.y}}", "{{range $a, $b := 3}}{{end}}",
+        "{{.s.x}}",
+        "{{.l.x}}",
+        "{{.m.x}}",
+        "{{index .l 5}}",
+        "{{index .l .s}}",
+        "{{index .m .n}}",
+        "{{index .s .s}}",
+        "{{len .n}}",
+        "{{lt .s 1}}",
+        "{{eq .s 1}}",
+        "{{eq .l .l}}",
+        "{{eq .m .m}}",
+        "{{range .s}}{{end}}",
+        "{{range .n}}{{end}}",
+        "{{mustRegexMatch .re \"x\"}}",
+        "{{regexFind .re .s}}",
+        "{{regexReplaceAll .re .s .s}}",
+        "{{mustRegexSplit .re .s -1}}",
+        "{{mustFromJson .json}}",
+        "{{mustFromJson .s}}",
+        "{{first .s}}",
+        "{{append .s .s}}",
+        "{{concat .l .s}}",
+        "{{chunk 0 .l}}",
+        "{{slice .l 9}}",
+        "{{substr 9999 3 .s}}",
+        "{{repeat -1 .s}}",
+        "{{indent -1 .s}}",
+        "{{repeat 99999999 .s}}",
+        "{{dig .s .s .s}}",
+        "{{dig \"s\" \"k\" 1 .}}",
+        "{{merge .m .s}}",
+        "{{get .s .s}}",
+        "{{set .s .s .s}}",
+        "{{ternary .s .s .s}}",
+        "{{upper .n}}",
+        "{{.s 1}}",
+        "{{.s | .s}}",
+        "{{template \"t\" .s}}{{define \"t\"}}{{.x}}{{end}}",
+        "{{div .n 0}}",
+        "{{divf .n 0}}",
+        "{{printf .n}}",
+        "{{until .s}}",
+        "{{round .s .s}}",
+        "{{plural .s .s .s}}",
+        "{{pick .m .l}}",
+        "{{deepCopy nil}}",
+        "{{mustToJson (float64 \"nan\")}}",
+        "{{trunc 1 (b64dec \"/w==\")}}",
+        "{{$x := .s}}{{$x.y}}",
+        "{{range $a, $b := 3}}{{end}}",
     ];
     for source in sources {
         let said = render(source, &data).expect_err(source).to_string();
-        assert!(!said.contains(secret) && !said.contains("424242"), "{source}: {said}");
+        assert!(
+            !said.contains(secret) && !said.contains("424242"),
+            "{source}: {said}"
+        );
         assert!(!said.contains('\n'), "{source}: {said}");
     }
 }

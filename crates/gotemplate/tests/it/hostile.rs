@@ -7,7 +7,15 @@ use crate::render;
 
 /// What the limit that stops the template says.
 fn stopped(source: &str) -> String {
-    let error = render(source, &json!({"list": [1, 2, 3]})).expect_err("a limit is reached");
+    let limits = Limits {
+        steps: 200_000,
+        value_bytes: 4 << 20,
+        ..Limits::default()
+    };
+    let template = Template::parse("t", source).unwrap_or_else(|error| panic!("{error}"));
+    let error = template
+        .render(&json!({"list": [1, 2, 3]}), &limits)
+        .expect_err("a limit is reached");
     assert_eq!(error.kind, RenderErrorKind::Limit, "{error}");
     error.problem
 }
@@ -15,7 +23,7 @@ fn stopped(source: &str) -> String {
 #[test]
 fn endless_loops_run_out_of_steps() {
     let said = stopped("{{range 1000000000000}}{{end}}");
-    assert!(said.contains("more than 1000000 steps"), "{said}");
+    assert!(said.contains("more than 200000 steps"), "{said}");
     stopped("{{range until 3000}}{{range until 3000}}{{end}}{{end}}");
 }
 
@@ -35,7 +43,9 @@ fn endless_output_is_stopped() {
 fn templates_that_call_themselves_are_stopped() {
     let said = stopped("{{define \"a\"}}{{template \"a\"}}{{end}}{{template \"a\"}}");
     assert!(said.contains("more than 500 deep"), "{said}");
-    stopped("{{define \"a\"}}{{template \"b\"}}{{end}}{{define \"b\"}}{{with 1}}{{template \"a\"}}{{end}}{{end}}{{template \"a\"}}");
+    stopped(
+        "{{define \"a\"}}{{template \"b\"}}{{end}}{{define \"b\"}}{{with 1}}{{template \"a\"}}{{end}}{{end}}{{template \"a\"}}",
+    );
 }
 
 #[test]
@@ -68,10 +78,42 @@ fn values_that_are_too_large_are_never_made() {
         "{{$x := \"ab\"}}{{range 64}}{{$x = regexReplaceAll \"a|b\" $x \"$0$0$0\"}}{{end}}",
         "{{$x := \"a\"}}{{range 64}}{{$x = quote $x}}{{end}}",
         "{{$x := \"a\"}}{{range 64}}{{$x = join $x (list $x $x $x)}}{{end}}",
-        "{{$x := 1.1}}{{range 99999}}{{$x = mulf $x $x}}{{end}}{{$y := list}}{{range 99999}}{{$y = append $y 1.1}}{{end}}",
     ] {
         stopped(source);
     }
+}
+
+#[test]
+fn numbers_of_many_digits_are_stopped() {
+    let said = stopped(&format!("{{{{mulf {}}}}}", "1.123456789012345 ".repeat(5000)));
+    assert!(said.contains("more than 4000 digits"), "{said}");
+}
+
+#[test]
+fn reading_much_again_and_again_is_stopped() {
+    for call in [
+        "contains \"b\" $x",
+        "sha256sum $x",
+        "eq $x $y",
+        "atoi $x",
+        "fromJson $x",
+        "b64dec $x",
+        "regexMatch \"b\" $x",
+        "toJson (list $x (float64 \"nan\"))",
+    ] {
+        stopped(&format!(
+            "{{{{$x := repeat 100000 \"a\"}}}}{{{{$y := repeat 100000 \"a\"}}}}{{{{range 100000}}}}{{{{$_ := {call}}}}}{{{{end}}}}"
+        ));
+    }
+}
+
+#[test]
+fn too_many_variables_are_refused() {
+    let source: String = (0..2000).map(|i| format!("{{{{$v{i} := 1}}}}")).collect();
+    let error = Template::parse("t", &source).expect_err("too many");
+    assert!(error.problem.contains("more than 1000 variables"), "{error}");
+    let source = format!("{{{{$x := 1}}}}{}", "{{$x = 2}}".repeat(5000));
+    assert!(Template::parse("t", &source).is_ok());
 }
 
 #[test]
@@ -98,7 +140,13 @@ fn values_that_print_huge_are_stopped() {
 #[test]
 fn values_that_nest_too_deep_are_stopped() {
     stopped("{{$x := list}}{{range 100000}}{{$x = list $x}}{{end}}");
-    for using in ["{{$d}}", "{{toJson $d}}", "{{$c := deepCopy $d}}", "{{deepEqual $d $e}}", "{{merge $d $e}}"] {
+    for using in [
+        "{{$d}}",
+        "{{toJson $d}}",
+        "{{$c := deepCopy $d}}",
+        "{{deepEqual $d $e}}",
+        "{{merge $d $e}}",
+    ] {
         stopped(&format!(
             "{{{{$d := dict}}}}{{{{$e := dict}}}}{{{{$_ := set $d \"x\" $d}}}}{{{{$_ := set $e \"x\" $e}}}}{using}"
         ));
@@ -118,7 +166,11 @@ fn expressions_that_take_long_are_stopped() {
 
 #[test]
 fn expressions_that_nest_deep_are_errors() {
-    let source = format!("{{{{mustRegexMatch \"{}a{}\" \"a\"}}}}", "(".repeat(50_000), ")".repeat(50_000));
+    let source = format!(
+        "{{{{mustRegexMatch \"{}a{}\" \"a\"}}}}",
+        "(".repeat(50_000),
+        ")".repeat(50_000)
+    );
     let error = render(&source, &json!({})).expect_err("too deep");
     assert!(error.problem.contains("regular expression"), "{error}");
 }
@@ -133,7 +185,11 @@ fn sources_that_nest_too_deep_are_refused() {
         ("{{block \"a\" .}}", "{{end}}"),
     ] {
         let inside = format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
-        let source = if open == "(" { format!("{{{{{inside}}}}}") } else { inside };
+        let source = if open == "(" {
+            format!("{{{{{inside}}}}}")
+        } else {
+            inside
+        };
         let error = Template::parse("t", &source[..source.len().min(1_000_000)]).expect_err("too deep");
         assert!(error.problem.contains("nested more than 64 deep"), "{error}");
     }
@@ -141,7 +197,10 @@ fn sources_that_nest_too_deep_are_refused() {
 
 #[test]
 fn a_long_chain_of_else_if_is_no_depth() {
-    let source = format!("{{{{if 0}}}}{}{{{{else}}}}end{{{{end}}}}", "{{else if 0}}".repeat(10_000));
+    let source = format!(
+        "{{{{if 0}}}}{}{{{{else}}}}end{{{{end}}}}",
+        "{{else if 0}}".repeat(10_000)
+    );
     assert_eq!(render(&source, &json!({})).as_deref(), Ok("end"));
 }
 

@@ -46,7 +46,11 @@ fn pieces() -> impl Strategy<Value = String> {
     let words = "{{|}}|{{-| -}}|if|else|end|range|with|define|template|block|break|continue|nil|true|.|.map|.list|.name|$|$x|:=|=|\
                  ,|(|)|\"a\"|`b`|'c'|1|-1|1.5|0x|upper|printf|\"%d%v\"|index|len|list|dict|set|until|trunc|substr|regexFind|\
                  \"[a\"|toJson|quote|and|or|eq|lt|merge|slice|seq|wrap|abbrev|chunk|splitList|round|/*|*/|é|\n| | | | ";
-    let words: Vec<String> = words.split('|').map(str::to_owned).chain(["|".to_owned()]).collect();
+    let words: Vec<String> = words
+        .split('|')
+        .map(str::to_owned)
+        .chain(["|".to_owned()])
+        .collect();
     prop::collection::vec(prop::sample::select(words), 0..40).prop_map(|words| words.join(" "))
 }
 

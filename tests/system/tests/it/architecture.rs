@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mk8s-policy", &["mk8s-model"]),
     ("mk8s-routing", &["mk8s-model", "mk8s-policy"]),
     ("mk8s-inject", &["mk8s-model"]),
+    ("mk8s-gotemplate", &[]),
     ("mk8s-tls", &["mk8s-model"]),
     ("mk8s-telemetry", &["mk8s-model"]),
     ("mk8s-net", &["mk8s-model", "mk8s-tls"]),
@@ -24,7 +25,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mk8s", &["mk8s-inject", "mk8s-model", "mk8s-tls"]),
 ];
 /// Crates whose users must stay without an async runtime and HTTP.
-const PURE: &[&str] = &["mk8s-model", "mk8s-policy", "mk8s-inject", "mk8s-routing"];
+const PURE: &[&str] = &[
+    "mk8s-model",
+    "mk8s-policy",
+    "mk8s-inject",
+    "mk8s-gotemplate",
+    "mk8s-routing",
+];
 const IMPURE: &[&str] = &["tokio", "hyper", "sqlx", "rustls", "axum", "tonic"];
 /// The TLS stack is named by one crate.
 const TLS_STACK: &[&str] = &["rustls", "tokio-rustls", "rcgen", "aws-lc-rs", "x509-parser"];
