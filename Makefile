@@ -24,12 +24,13 @@ check: ## does it compile, tests included?
 
 fmt: ## put the code in its form
 	cargo fmt --all
-	gofmt -l -w tools/devcluster tests/clients/go
+	gofmt -l -w tools/devcluster tests/clients/go crates/gotemplate/tests/corpus/go
 
 lint: ## what the compilers and linters say
 	cargo clippy --workspace --all-targets -- -D warnings
 	cd tools/devcluster && go vet ./...
 	cd tests/clients/go && go vet ./...
+	cd crates/gotemplate/tests/corpus/go && CGO_ENABLED=0 go vet ./...
 
 deny: ## licences, advisories and banned crates
 	cargo deny check

@@ -9,8 +9,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mk8s-model", &[]),
     ("mk8s-policy", &["mk8s-model"]),
     ("mk8s-routing", &["mk8s-model", "mk8s-policy"]),
-    ("mk8s-inject", &["mk8s-model"]),
+    ("mk8s-inject", &["mk8s-model", "mk8s-secrets"]),
     ("mk8s-secrets", &[]),
+    ("mk8s-gotemplate", &[]),
     ("mk8s-tls", &["mk8s-model"]),
     ("mk8s-telemetry", &["mk8s-model"]),
     ("mk8s-net", &["mk8s-model", "mk8s-tls"]),
@@ -29,6 +30,7 @@ const PURE: &[&str] = &[
     "mk8s-model",
     "mk8s-policy",
     "mk8s-inject",
+    "mk8s-gotemplate",
     "mk8s-routing",
     "mk8s-secrets",
 ];
