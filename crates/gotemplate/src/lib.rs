@@ -15,6 +15,7 @@
 //! - `keys` and `values` are in the order of the keys; Go's order is random.
 //! - Text that isn't UTF-8 in the end, say because `trunc` cut a character in two, is an error.
 //! - Of a list, `slice` gives what is in it; Go's may reach beyond its end, into memory that was kept for growth.
+//! - A regular expression may not repeat right after flags, as in `a(?i)*`; and of groups with one name, the first has it.
 //! - Lists and maps that are in each other too deep are an error; Go dies of a map in itself.
 
 mod ast;

@@ -44,8 +44,8 @@ impl<'o> Printer<'o> {
             (Value::Nil | Value::NilInterface, 'T' | 'v') => self.pad(b"<nil>"),
             (Value::Nil | Value::NilInterface, _) => self.bad_verb(value, verb),
             (_, 'T') => self.string(value.type_name().as_bytes(), 's', value),
-            // An address would tell nothing, and differ each time.
-            (Value::List(_) | Value::Map(_), 'p') => self.bad_verb(value, verb),
+            // An address would tell nothing and differ each time, and there are no errors to wrap.
+            (_, 'p' | 'w') => self.bad_verb(value, verb),
             _ => self.value(value, verb, 0),
         }
     }

@@ -129,12 +129,13 @@ fn dig(run: &mut Run, a: Arguments<'_>) -> Outcome<Value> {
     if keys.is_empty() {
         return Err(few());
     }
+    if !keys.iter().all(|key| matches!(key, Value::Text(_))) {
+        return Err(Fault::new("the keys must be strings: quote them"));
+    }
     let mut value = start.clone();
     for key in keys {
         run.step(1)?;
-        let Value::Text(key) = key else {
-            return Err(Fault::new("the keys must be strings: quote them"));
-        };
+        let Value::Text(key) = key else { continue };
         value = match &value {
             Value::Map(map) if map.element == Element::Any => match map.get(key) {
                 Some(value) => value,

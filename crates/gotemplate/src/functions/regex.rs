@@ -101,9 +101,10 @@ fn matches(run: &mut Run, regex: &Regex, a: Arguments<'_>) -> Outcome<Value> {
 
 fn find(run: &mut Run, a: Arguments<'_>) -> Outcome<Value> {
     let regex = expression(run, a)?;
-    searching(run, a.text(1))?;
-    let found = regex.find(a.text(1)).map(|m| m.as_bytes());
-    run.text(found.unwrap_or_default())
+    match spans(run, &regex, a.text(1), 1)?.first() {
+        Some(&(start, end)) => run.text(&a.text(1)[start..end]),
+        None => run.text(b""),
+    }
 }
 
 /// Calls for each match that doesn't overlap the one before it, until told to stop.
@@ -123,6 +124,11 @@ fn each<'t>(
         let Some((start, end)) = captures.get(0).map(|m| (m.start(), m.end())) else {
             break;
         };
+        if end == start && matches!(text.get(start), Some(0x80..=0xbf)) {
+            // Within a character, where Go doesn't look.
+            at = start + 1;
+            continue;
+        }
         // An empty match right after another one doesn't count.
         let counts = !(end == start && last_end == Some(start));
         at = match end > at {
