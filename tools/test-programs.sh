@@ -12,12 +12,14 @@ directory=$profile
 [[ $profile != dev ]] || directory=debug
 devcluster=${MK8S_DEVCLUSTER:-$(tools/devcluster/build.sh)}
 cargo build --quiet --profile "$profile" --package mk8s-central --package mk8s-agent --package mk8s \
-	--package mk8s-webhook --package mca-proxy
+	--package mk8s-webhook --package mca-proxy --package keeper-secrets
+exec_program=$(tools/build-exec.sh "$profile")
 clients=$(tools/test-clients.sh)
 if [[ -n ${NEXTEST_ENV:-} ]]; then
 	{
 		echo "MK8S_TEST_PROGRAMS=${CARGO_TARGET_DIR:-$PWD/target}/$directory"
 		echo "MK8S_TEST_CLIENTS=$clients"
+		echo "MK8S_TEST_EXEC=$exec_program"
 		echo "MK8S_DEVCLUSTER=$devcluster"
 	} >>"$NEXTEST_ENV"
 fi

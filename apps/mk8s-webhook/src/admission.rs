@@ -21,11 +21,11 @@ pub(crate) trait Mutator: Send + Sync {
     /// What it is called in the log and in the API server's audit log.
     fn name(&self) -> &'static str;
 
-    /// What is to be done with this pod.
+    /// What is to be done with this pod, which will be in this namespace.
     ///
     /// # Errors
     /// Why the pod can't be taken as it is.
-    fn mutate(&self, pod: &Value) -> Result<Change, Refusal>;
+    fn mutate(&self, pod: &Value, namespace: &str) -> Result<Change, Refusal>;
 }
 
 /// What a mutator has to say of a pod.
@@ -101,7 +101,7 @@ impl Admission {
         let (mut notes, mut skipped) = (Vec::new(), false);
         for mutator in &self.mutators {
             let change = mutator
-                .mutate(&pod)
+                .mutate(&pod, &question.namespace)
                 .map_err(|refusal| (refusal, Outcome::Refused))?;
             match change {
                 Change::NotAsked => {}
@@ -170,7 +170,7 @@ mod tests {
             "counting"
         }
 
-        fn mutate(&self, pod: &Value) -> Result<Change, Refusal> {
+        fn mutate(&self, pod: &Value, _namespace: &str) -> Result<Change, Refusal> {
             let visits = pod["visits"].as_u64().unwrap_or_default();
             let operations = json!([{"op": "add", "path": "/visits", "value": visits + 1}]);
             Ok(Change::Patch {
@@ -188,7 +188,7 @@ mod tests {
             "saying"
         }
 
-        fn mutate(&self, _pod: &Value) -> Result<Change, Refusal> {
+        fn mutate(&self, _pod: &Value, _namespace: &str) -> Result<Change, Refusal> {
             (self.0)()
         }
     }

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::{Parser, ValueEnum};
-use mk8s_inject::Settings;
+use mk8s_inject::{Settings, secrets::SecretsSettings};
 use mk8s_telemetry::LogFormat;
 use serde::Deserialize;
 
@@ -89,6 +89,7 @@ pub(crate) struct Config {
     pub(crate) tls: Tls,
     pub(crate) clients: Clients,
     pub(crate) injection: Settings,
+    pub(crate) secrets: SecretsSettings,
     pub(crate) custom_resources: CustomResources,
     pub(crate) shutdown: Shutdown,
     pub(crate) log: Log,
@@ -214,6 +215,7 @@ struct File {
     clients: FileClients,
     lease: FileLease,
     injection: Settings,
+    secrets: SecretsSettings,
     custom_resources: CustomResources,
     shutdown: Shutdown,
     log: Log,
@@ -321,6 +323,7 @@ impl Config {
             tls,
             clients,
             injection: file.injection,
+            secrets: file.secrets,
             custom_resources: file.custom_resources,
             shutdown: file.shutdown,
             log: Log {

@@ -24,7 +24,7 @@ impl Mutator for ApiProxy {
         "mca-proxy"
     }
 
-    fn mutate(&self, pod: &Value) -> Result<Change, Refusal> {
+    fn mutate(&self, pod: &Value, _namespace: &str) -> Result<Change, Refusal> {
         // The selector of the configuration says the same, and whoever wrote it may have left it out.
         if pod["metadata"]["labels"][contract::INJECT_LABEL] != "true" {
             return Ok(Change::NotAsked);

@@ -1,5 +1,5 @@
 //! `mk8s-webhook`: an admission webhook that changes pods as they are created. The API server asks at the [`door`];
-//! [`admission`] answers, by its list of mutators, of which [`injection`] is one. [`certificate`] keeps what the API server
+//! [`admission`] answers, by its list of mutators: [`secrets`] and [`injection`]. [`certificate`] keeps what the API server
 //! knows us by, together with the other replicas ([`election`]); [`statuses`] says of clusters and routes whether sidecars take
 //! them.
 
@@ -15,6 +15,7 @@ mod injection;
 mod metrics;
 mod readiness;
 mod review;
+mod secrets;
 mod statuses;
 mod warnings;
 
@@ -38,6 +39,7 @@ use tracing::{info, warn};
 use crate::{
     admission::Admission, config::Config, door::Door, injection::ApiProxy, metrics::Metrics,
     readiness::Readiness,
+    secrets::{Secrets, SecretsMetrics},
 };
 
 const PORT: u16 = 8443;
@@ -71,12 +73,17 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let tls = clients::server_config(&config.clients, certificate.clone())?;
     let readiness = Readiness::new(certificate.clone());
     let leader = Gauge::default();
+    let secrets = SecretsMetrics::default();
     let door = Door::new(
         tls,
         clients::rule(&config.clients),
-        Admission::new(vec![Box::new(ApiProxy::new(config.injection.clone()))]),
+        // The API proxy last: it leads what the others put in to itself, too.
+        Admission::new(vec![
+            Box::new(Secrets::new(config.secrets.clone(), secrets.clone())),
+            Box::new(ApiProxy::new(config.injection.clone())),
+        ]),
         readiness.clone(),
-        Metrics::new(certificate.clone(), leader.clone()),
+        Metrics::new(certificate.clone(), leader.clone(), &secrets),
     );
     let following_clients = clients::follow(config.clients.clone(), certificate.clone(), door.clone());
 

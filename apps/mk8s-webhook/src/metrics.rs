@@ -16,7 +16,7 @@ use prometheus_client::{
     registry::Unit,
 };
 
-use crate::admission::Outcome;
+use crate::{admission::Outcome, secrets::SecretsMetrics};
 
 /// The counters.
 pub(crate) struct Metrics {
@@ -41,7 +41,11 @@ const OUTCOMES: [Outcome; 5] = [
 
 impl Metrics {
     /// Registers everything; `leader` is kept up to date by the election, if there is one.
-    pub(crate) fn new(certificate: Arc<ReloadingCertificate>, leader: Gauge) -> Arc<Self> {
+    pub(crate) fn new(
+        certificate: Arc<ReloadingCertificate>,
+        leader: Gauge,
+        secrets: &SecretsMetrics,
+    ) -> Arc<Self> {
         let mut registry = mk8s_telemetry::Metrics::new("mk8s-webhook", env!("CARGO_PKG_VERSION"));
         let admissions = Family::<Labels, Counter>::default();
         for outcome in OUTCOMES {
@@ -68,6 +72,7 @@ impl Metrics {
             "Whether this replica keeps the certificate and the caBundle for all",
             leader,
         );
+        secrets.register(&mut registry);
         registry
             .registry()
             .register_collector(Box::new(Expiry(certificate)));

@@ -13,8 +13,17 @@ use crate::command;
 const PROGRAMS_VARIABLE: &str = "MK8S_TEST_PROGRAMS";
 /// Names the directory of the ordinary clients. Whoever sets it has built them, as above.
 const CLIENTS_VARIABLE: &str = "MK8S_TEST_CLIENTS";
+/// Names the static `keeper-secrets-exec`. Whoever sets it has built it, as above.
+const EXEC_VARIABLE: &str = "MK8S_TEST_EXEC";
 /// The packages whose programs are tested.
-const PACKAGES: [&str; 5] = ["mk8s-central", "mk8s-agent", "mk8s-webhook", "mca-proxy", "mk8s"];
+const PACKAGES: [&str; 6] = [
+    "mk8s-central",
+    "mk8s-agent",
+    "mk8s-webhook",
+    "mca-proxy",
+    "keeper-secrets",
+    "mk8s",
+];
 
 /// The checkout's root.
 pub fn root() -> &'static Path {
@@ -61,6 +70,25 @@ pub fn clients() -> PathBuf {
         }
     });
     CLIENTS.clone()
+}
+
+/// `keeper-secrets-exec` as images have it. Unless [`EXEC_VARIABLE`] says where it is, the first call builds it.
+///
+/// # Panics
+/// If it can't be built; the script's own line says why.
+pub fn exec_program() -> PathBuf {
+    static EXEC: LazyLock<PathBuf> = LazyLock::new(|| {
+        let path = std::env::var_os(EXEC_VARIABLE).map_or_else(
+            || {
+                let mut script = Command::new(root().join("tools/build-exec.sh"));
+                let ran = command::run_with(&mut script, b"", Duration::from_secs(600)).ok();
+                PathBuf::from(ran.text())
+            },
+            PathBuf::from,
+        );
+        root().join(path)
+    });
+    EXEC.clone()
 }
 
 /// What the test runner's set-up script does, for those who run a test without it.

@@ -39,6 +39,19 @@ pub fn is_asked(pod: &Value) -> bool {
         .is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
 }
 
+/// Whether the pod has any annotation of these.
+pub fn mentions(pod: &Value) -> bool {
+    let mut names = pod::annotations(pod).into_iter().flat_map(Object::keys);
+    names.any(|name| name.starts_with(annotations::PREFIX))
+}
+
+/// How many secrets and folders an injected or asking pod asks for; none if its annotations can't be read.
+pub fn count(pod: &Value) -> u64 {
+    let reading = annotations::read(&annotations_of(pod), "");
+    let request = reading.ok().and_then(|reading| reading.request);
+    request.map_or(0, |request| (request.secrets.len() + request.folders.len()) as u64)
+}
+
 /// Puts what the pod asks for into it. `namespace` is the one that it is made in; templates are parsed by `check`.
 ///
 /// # Errors

@@ -40,7 +40,11 @@ impl Cluster {
         let work = tempfile::tempdir().expect("a directory");
         let root = work.path().join("root");
         let mut script = Command::new(workspace::root().join("tools/image-root.sh"));
-        command::run_with(script.arg(program).arg(&root), b"", LIMIT).ok();
+        script.arg(program).arg(&root);
+        if program.ends_with("keeper-secrets") {
+            script.arg(workspace::exec_program());
+        }
+        command::run_with(&mut script, b"", LIMIT).ok();
         let file_name = program
             .file_name()
             .expect("a program has a name")

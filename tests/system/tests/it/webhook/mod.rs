@@ -241,6 +241,11 @@ impl Webhook {
         decoded(&self.json(&["get", "secret", SECRET])["data"][key])
     }
 
+    /// All that the replicas have said.
+    pub(crate) fn logs(&self) -> String {
+        self.replicas.iter().map(|replica| replica.program.log()).collect()
+    }
+
     /// The replica that leads; none, if it was released.
     fn leader(&self) -> Option<String> {
         let lease = self.json(&["get", "lease", NAME]);

@@ -1,0 +1,176 @@
+//! `init` and `run`.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use backon::{ExponentialBuilder, Retryable as _};
+use mk8s_net::drain::{self, Drain};
+use mk8s_secrets::contract::Request;
+use tracing::{error, info, warn};
+
+use crate::{
+    cli::Settings,
+    cluster_secrets::When,
+    cycle::{Cycle, Report},
+    metrics::{self, Metrics},
+    provider::{self, FetchError},
+    signal,
+};
+
+/// How often something is tried again that may be over in a moment: after 200, 400 and 800 ms.
+const TIMES: usize = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The longest that we wait because a server says so, before the pod's own containers have started.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// How long a running look has when the pod ends.
+const FLUSH: Duration = Duration::from_secs(5);
+/// After so long without a fetch, what is there is called old.
+const OLD: Duration = Duration::from_secs(24 * 3600);
+
+/// Fetches and writes once.
+pub(crate) fn init(settings: &Settings) -> anyhow::Result<()> {
+    let request = prepare(settings)?;
+    runtime()?.block_on(async {
+        let provider = provider::of(&request, settings)?;
+        let mut cycle = Cycle::new(&request, settings, provider, Metrics::new())?;
+        let looked = patiently(&mut cycle, When::Start).await;
+        let report = match looked {
+            Ok(report) => report,
+            Err(why) => Report {
+                errors: vec![why.to_string()],
+                ..Report::default()
+            },
+        };
+        if report.errors.is_empty() {
+            info!(written = report.changed.len(), "all secrets are there");
+            return Ok(());
+        }
+        if request.fail_on_error {
+            bail!("{}", report.errors.join("; "));
+        }
+        warn!(
+            "going on without: {} (keeper.security/fail-on-error is false)",
+            report.errors.join("; ")
+        );
+        Ok(())
+    })
+}
+
+/// Fetches again and again.
+pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
+    let request = prepare(settings)?;
+    runtime()?.block_on(async {
+        let drain = Drain::new();
+        let metrics = Metrics::new();
+        let measuring = match settings.metrics_port {
+            Some(port) => {
+                let listener = metrics::bind(port.into())?;
+                Some(tokio::spawn(metrics.clone().serve(listener, drain.watch())))
+            }
+            None => None,
+        };
+        let provider = provider::of(&request, settings)?;
+        let mut cycle = Cycle::new(&request, settings, provider, metrics)?;
+        info!(every = ?interval(&request), "keeping secrets up to date");
+        let stopped = tokio::select! {
+            never = keep(&request, &mut cycle) => never,
+            stopped = drain::stop_signal() => stopped,
+        };
+        stopped?;
+        // What is being written is written to its end: each file is there whole or not at all in any case.
+        drop(cycle);
+        if let Some(measuring) = measuring {
+            measuring.abort();
+        }
+        drain.finish(FLUSH).await;
+        info!("stopped; what was written stays until the pod is gone");
+        Ok(())
+    })
+}
+
+fn prepare(settings: &Settings) -> anyhow::Result<Request> {
+    mk8s_telemetry::init_logging(settings.log_format, &settings.log)?;
+    Request::from_json(&settings.request).context("what is asked for")
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Looks at every interval, for ever. `init` has looked a moment ago.
+async fn keep(request: &Request, cycle: &mut Cycle<'_>) -> std::io::Result<()> {
+    let mut pause = jittered(interval(request));
+    let mut last = Instant::now();
+    let mut failures = 0_u32;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = jittered(interval(request));
+        match patiently(cycle, When::Later).await {
+            Ok(report) => {
+                if failures > 0 {
+                    info!(failures, "secrets are up to date again");
+                }
+                (last, failures) = (Instant::now(), 0);
+                if let Some(signal) = request.signal
+                    && !report.changed.is_empty()
+                {
+                    signal::send(signal);
+                }
+            }
+            Err(why) => {
+                failures = failures.saturating_add(1);
+                if last.elapsed() > OLD {
+                    error!(%why, failures, "secrets are more than a day old");
+                } else {
+                    warn!(%why, failures, "can't fetch secrets; the files stay as they are");
+                }
+                if let Some(after) = why.after {
+                    pause = pause.max(after);
+                }
+            }
+        }
+    }
+}
+
+/// Looks, and looks again if what went wrong may be over in a moment.
+async fn patiently(cycle: &mut Cycle<'_>, when: When) -> Result<Report, FetchError> {
+    let mut pauses = backoff();
+    let mut tried = 0;
+    loop {
+        let why = match cycle.look(when).await {
+            Ok(report) => return Ok(report),
+            Err(why) => why,
+        };
+        let pause = match why.after {
+            // A server that is busy is left alone for as long as it says; a pod that starts waits for it.
+            Some(after) if when == When::Start && after <= LONGEST_WAIT => Some(after),
+            Some(_) => None,
+            None => backon::BackoffBuilder::build(pauses).nth(tried),
+        };
+        tried += 1;
+        match pause.filter(|_| why.is_passing && tried <= TIMES) {
+            Some(pause) => {
+                warn!(%why, "trying again in {pause:?}");
+                tokio::time::sleep(pause).await;
+            }
+            None => return Err(why),
+        }
+        pauses = backoff();
+    }
+}
+
+fn backoff() -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(FIRST_PAUSE)
+        .with_factor(2.0)
+        .with_max_times(TIMES)
+}
+
+fn interval(request: &Request) -> Duration {
+    Duration::from_secs(request.refresh_seconds)
+}
+
+/// Up to a tenth less, so that many pods don't ask at once, and a change still arrives within an interval.
+fn jittered(interval: Duration) -> Duration {
+    interval.mul_f64(rand::random_range(0.9..=1.0))
+}
