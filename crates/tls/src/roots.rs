@@ -14,6 +14,8 @@ pub enum Roots {
     System,
     /// Those in a PEM text.
     Pem(Vec<u8>),
+    /// Those of the operating system, if it has any, and those in a PEM text.
+    SystemAnd(Vec<u8>),
     /// Those in PEM files.
     Files(Vec<PathBuf>),
     /// These.
@@ -62,6 +64,11 @@ impl Roots {
         match self {
             Self::System => add_system(&mut store)?,
             Self::Pem(pem) => add_pem(&mut store, "the PEM text", pem)?,
+            Self::SystemAnd(pem) => {
+                // A container image without authorities of its own is what the PEM is for.
+                let _ = add_system(&mut store);
+                add_pem(&mut store, "the PEM text", pem)?;
+            }
             Self::Files(paths) => {
                 for path in paths {
                     let pem = std::fs::read(path).map_err(|source| ConfigError::Read {

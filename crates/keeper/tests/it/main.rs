@@ -1,0 +1,1 @@
+//! The client against a server that speaks the service's own protocol.
