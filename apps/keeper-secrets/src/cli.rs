@@ -80,6 +80,11 @@ pub(crate) struct Settings {
     #[arg(long, env = contract::LOG_VARIABLE, default_value = "info", value_name = "FILTER")]
     pub(crate) log: String,
     /// How to log: text or json
-    #[arg(long, env = "KEEPER_SECRETS_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    #[arg(
+        long,
+        env = "KEEPER_SECRETS_LOG_FORMAT",
+        default_value = "text",
+        value_name = "FORMAT"
+    )]
     pub(crate) log_format: LogFormat,
 }

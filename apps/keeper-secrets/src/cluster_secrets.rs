@@ -126,7 +126,10 @@ impl ClusterSecrets {
                 .collect()
                 .await
                 .map_err(anyhow::Error::from_boxed)?;
-            Ok((status, serde_json::from_slice(&body.to_bytes()).unwrap_or_default()))
+            Ok((
+                status,
+                serde_json::from_slice(&body.to_bytes()).unwrap_or_default(),
+            ))
         };
         match tokio::time::timeout(CALL_LIMIT, exchange).await {
             Ok(answered) => answered,
@@ -145,7 +148,12 @@ impl ClusterSecrets {
 
 /// The API server's own words, and a remedy. Its answer to a refused write doesn't quote what was written.
 fn refused(status: StatusCode, answer: &Value) -> String {
-    let message: String = answer["message"].as_str().unwrap_or_default().chars().take(300).collect();
+    let message: String = answer["message"]
+        .as_str()
+        .unwrap_or_default()
+        .chars()
+        .take(300)
+        .collect();
     match status {
         StatusCode::FORBIDDEN => format!(
             "{message}; let the pod's service account get, create and update this Secret (docs/secrets.md has the Role)"
@@ -179,7 +187,9 @@ fn decide(
         (mode, _) => mode,
     };
     match mode {
-        Mode::Fail => bail!("it is there already, and keeper.security/k8s-secret-mode is fail; choose another name"),
+        Mode::Fail => {
+            bail!("it is there already, and keeper.security/k8s-secret-mode is fail; choose another name")
+        }
         Mode::SkipIfExists => return Ok(None),
         Mode::Overwrite | Mode::Merge => {}
     }

@@ -17,7 +17,10 @@ pub(crate) async fn load(auth: &Auth, directory: &Path) -> anyhow::Result<Hidden
         Auth::Secret { name } => {
             let path = directory.join(FILE);
             std::fs::read(&path).map(Hidden::new).with_context(|| {
-                format!("can't read {}: has the Secret {name} the key config?", path.display())
+                format!(
+                    "can't read {}: has the Secret {name} the key config?",
+                    path.display()
+                )
             })
         }
         Auth::AwsSecretsManager { .. } => built_without("AWS Secrets Manager", "aws"),
@@ -28,5 +31,7 @@ pub(crate) async fn load(auth: &Auth, directory: &Path) -> anyhow::Result<Hidden
 }
 
 fn built_without(what: &str, feature: &str) -> anyhow::Result<Hidden> {
-    bail!("this program was built without {what}: use an image with the feature {feature}, or auth-method secret")
+    bail!(
+        "this program was built without {what}: use an image with the feature {feature}, or auth-method secret"
+    )
 }

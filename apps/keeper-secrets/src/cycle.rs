@@ -99,8 +99,10 @@ impl<'a> Cycle<'a> {
             }
         }
         self.say(&outcome.warnings, &report);
-        self.metrics
-            .looked(outcome.files.len() + outcome.kubernetes_secrets.len() + outcome.env.len(), &report);
+        self.metrics.looked(
+            outcome.files.len() + outcome.kubernetes_secrets.len() + outcome.env.len(),
+            &report,
+        );
         Ok(report)
     }
 

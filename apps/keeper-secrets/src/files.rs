@@ -44,10 +44,7 @@ pub(crate) enum FileError {
     NoMount(String),
     /// Another path lies in the way.
     #[error("{path}: {problem}")]
-    InTheWay {
-        path: String,
-        problem: &'static str,
-    },
+    InTheWay { path: String, problem: &'static str },
     /// The volume is full.
     #[error("{path}: the volume is full; ask your operator for a larger sizeLimit, or for less")]
     Full { path: String },
@@ -78,7 +75,9 @@ impl Files {
     pub(crate) fn write(&mut self, file: &OutputFile) -> Result<bool, FileError> {
         let (mount, parents, name) = self.place(&file.path)?;
         let directory = self.directory(mount, parents, &file.path)?;
-        let directory = directory.as_ref().map_or_else(|| mount.directory.as_fd(), |fd| fd.as_fd());
+        let directory = directory
+            .as_ref()
+            .map_or_else(|| mount.directory.as_fd(), |fd| fd.as_fd());
         if has(directory, name, file) {
             self.written.insert(file.path.clone());
             return Ok(false);
@@ -100,7 +99,9 @@ impl Files {
             self.written.remove(path);
             let removed = self.place(path).and_then(|(mount, parents, name)| {
                 let directory = open_beneath(&mount.directory, &parents.join("/"), path)?;
-                let directory = directory.as_ref().map_or_else(|| mount.directory.as_fd(), |fd| fd.as_fd());
+                let directory = directory
+                    .as_ref()
+                    .map_or_else(|| mount.directory.as_fd(), |fd| fd.as_fd());
                 rustix::fs::unlinkat(directory, name, AtFlags::empty())
                     .map_err(|errno| FileError::of(path, errno))
             });
@@ -141,7 +142,9 @@ impl Files {
                 beneath.push('/');
             }
             let above = open_beneath(&mount.directory, beneath.trim_end_matches('/'), path)?;
-            let above = above.as_ref().map_or_else(|| mount.directory.as_fd(), |fd| fd.as_fd());
+            let above = above
+                .as_ref()
+                .map_or_else(|| mount.directory.as_fd(), |fd| fd.as_fd());
             beneath.push_str(parent);
             match rustix::fs::mkdirat(above, parent, Mode::from_raw_mode(DIRECTORY_MODE)) {
                 Ok(()) => {
@@ -213,7 +216,9 @@ fn has(directory: BorrowedFd<'_>, name: &str, file: &OutputFile) -> bool {
     let there = File::from(there);
     let is_alike = there.metadata().is_ok_and(|metadata| {
         use std::os::unix::fs::MetadataExt as _;
-        metadata.is_file() && metadata.len() == file.bytes.len() as u64 && metadata.mode() & 0o7777 == file.mode
+        metadata.is_file()
+            && metadata.len() == file.bytes.len() as u64
+            && metadata.mode() & 0o7777 == file.mode
     });
     if !is_alike {
         return false;
@@ -250,7 +255,13 @@ impl FileError {
 }
 
 /// Writes a file of ours into a mounted directory: a program, or the variables.
-pub(crate) fn place(directory: &Path, name: &str, bytes: &[u8], mode: u32, readers: Option<u32>) -> Result<bool, FileError> {
+pub(crate) fn place(
+    directory: &Path,
+    name: &str,
+    bytes: &[u8],
+    mode: u32,
+    readers: Option<u32>,
+) -> Result<bool, FileError> {
     let root = directory.display().to_string();
     let mut files = Files::open(vec![root.clone()], readers)?;
     files.write(&OutputFile {
@@ -290,13 +301,20 @@ mod tests {
         assert!(files.write(&file(&at("a/b/c"), "one")).expect("written"));
         let first = fs::metadata(at("a/b/c")).expect("there");
         assert_eq!(first.permissions().mode() & 0o7777, 0o440);
-        assert_eq!(fs::metadata(at("a/b")).expect("there").permissions().mode() & 0o7777, 0o750);
+        assert_eq!(
+            fs::metadata(at("a/b")).expect("there").permissions().mode() & 0o7777,
+            0o750
+        );
         assert!(!files.write(&file(&at("a/b/c"), "one")).expect("there already"));
         assert_eq!(fs::metadata(at("a/b/c")).expect("there").ino(), first.ino());
         assert!(files.write(&file(&at("a/b/c"), "two")).expect("written"));
         assert_ne!(fs::metadata(at("a/b/c")).expect("there").ino(), first.ino());
         assert_eq!(fs::read_to_string(at("a/b/c")).expect("there"), "two");
-        assert_eq!(fs::read_dir(at("a/b")).expect("there").count(), 1, "nothing else is left");
+        assert_eq!(
+            fs::read_dir(at("a/b")).expect("there").count(),
+            1,
+            "nothing else is left"
+        );
     }
 
     #[test]
@@ -304,7 +322,10 @@ mod tests {
         let (_directory, mut files, at) = mounted();
         let elsewhere = tempfile::tempdir().expect("a directory");
         symlink(elsewhere.path(), at("out")).expect("a link");
-        let error = files.write(&file(&at("out/x"), "s")).expect_err("refused").to_string();
+        let error = files
+            .write(&file(&at("out/x"), "s"))
+            .expect_err("refused")
+            .to_string();
         assert!(error.contains("symbolic link"), "{error}");
         assert_eq!(fs::read_dir(elsewhere.path()).expect("there").count(), 0);
         symlink(elsewhere.path().join("target"), at("link")).expect("a link");
@@ -316,10 +337,18 @@ mod tests {
     #[test]
     fn a_path_outside_is_refused() {
         let (_directory, mut files, at) = mounted();
-        for path in ["/elsewhere/x".to_owned(), at("../x"), at("a/../../x"), at(""), at("a/")] {
+        for path in [
+            "/elsewhere/x".to_owned(),
+            at("../x"),
+            at("a/../../x"),
+            at(""),
+            at("a/"),
+        ] {
             assert!(files.write(&file(&path, "s")).is_err(), "{path}");
         }
-        let error = Files::open(vec![at("not-there")], None).expect_err("no mount").to_string();
+        let error = Files::open(vec![at("not-there")], None)
+            .expect_err("no mount")
+            .to_string();
         assert!(error.contains("nothing is mounted"), "{error}");
     }
 
@@ -327,11 +356,20 @@ mod tests {
     fn a_file_where_a_directory_should_be_is_said() {
         let (_directory, mut files, at) = mounted();
         files.write(&file(&at("a"), "s")).expect("written");
-        let error = files.write(&file(&at("a/b"), "s")).expect_err("refused").to_string();
+        let error = files
+            .write(&file(&at("a/b"), "s"))
+            .expect_err("refused")
+            .to_string();
         assert!(error.contains("a file is where a directory should be"), "{error}");
         files.write(&file(&at("d/e"), "s")).expect("written");
-        let error = files.write(&file(&at("d"), "s")).expect_err("refused").to_string();
-        assert!(error.contains("a directory is where the file should be"), "{error}");
+        let error = files
+            .write(&file(&at("d"), "s"))
+            .expect_err("refused")
+            .to_string();
+        assert!(
+            error.contains("a directory is where the file should be"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -45,7 +45,11 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = mk8s_telemetry::Metrics::new("keeper-secrets", env!("CARGO_PKG_VERSION"));
         let fetches = Family::<Outcome, Counter>::default();
-        registry.register("keeper_sidecar_secret_fetches", "Fetches from the vault", fetches.clone());
+        registry.register(
+            "keeper_sidecar_secret_fetches",
+            "Fetches from the vault",
+            fetches.clone(),
+        );
         let duration = Histogram::new([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]);
         registry.register(
             "keeper_sidecar_secret_fetch_duration_seconds",
@@ -71,8 +75,8 @@ impl Metrics {
             cycles.clone(),
         );
         for outcome in [SUCCESS, ERROR] {
-            fetches.get_or_create(&outcome);
-            cycles.get_or_create(&outcome);
+            let _ = fetches.get_or_create(&outcome);
+            let _ = cycles.get_or_create(&outcome);
         }
         Self(Arc::new(Inner {
             registry,

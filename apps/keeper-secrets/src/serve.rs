@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use backon::{ExponentialBuilder, Retryable as _};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use mk8s_net::drain::{self, Drain};
 use mk8s_secrets::contract::Request;
 use tracing::{error, info, warn};
@@ -134,36 +134,29 @@ async fn keep(request: &Request, cycle: &mut Cycle<'_>) -> std::io::Result<()> {
 
 /// Looks, and looks again if what went wrong may be over in a moment.
 async fn patiently(cycle: &mut Cycle<'_>, when: When) -> Result<Report, FetchError> {
-    let mut pauses = backoff();
-    let mut tried = 0;
+    let mut pauses = ExponentialBuilder::default()
+        .with_min_delay(FIRST_PAUSE)
+        .with_factor(2.0)
+        .with_max_times(TIMES)
+        .build();
     loop {
         let why = match cycle.look(when).await {
             Ok(report) => return Ok(report),
             Err(why) => why,
         };
+        let next = pauses.next().filter(|_| why.is_passing);
         let pause = match why.after {
-            // A server that is busy is left alone for as long as it says; a pod that starts waits for it.
-            Some(after) if when == When::Start && after <= LONGEST_WAIT => Some(after),
+            None => next,
+            // A server that is busy is left alone for as long as it says; a pod that starts waits for that.
+            Some(after) if when == When::Start && after <= LONGEST_WAIT => next.map(|_| after),
             Some(_) => None,
-            None => backon::BackoffBuilder::build(pauses).nth(tried),
         };
-        tried += 1;
-        match pause.filter(|_| why.is_passing && tried <= TIMES) {
-            Some(pause) => {
-                warn!(%why, "trying again in {pause:?}");
-                tokio::time::sleep(pause).await;
-            }
-            None => return Err(why),
-        }
-        pauses = backoff();
+        let Some(pause) = pause else {
+            return Err(why);
+        };
+        warn!(%why, "trying again in {pause:?}");
+        tokio::time::sleep(pause).await;
     }
-}
-
-fn backoff() -> ExponentialBuilder {
-    ExponentialBuilder::default()
-        .with_min_delay(FIRST_PAUSE)
-        .with_factor(2.0)
-        .with_max_times(TIMES)
 }
 
 fn interval(request: &Request) -> Duration {

@@ -89,7 +89,10 @@ mod tests {
             fs::create_dir(&directory).expect("made");
             fs::write(directory.join("stat"), stat).expect("written");
         }
-        let found: Vec<_> = firsts(proc.path()).into_iter().map(|process| process.name).collect();
+        let found: Vec<_> = firsts(proc.path())
+            .into_iter()
+            .map(|process| process.name)
+            .collect();
         assert_eq!(found, ["my (odd) app", "nginx"]);
     }
 }

@@ -37,7 +37,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use tracing::{info, warn};
 
 use crate::{
-    admission::Admission, config::Config, door::Door, injection::ApiProxy, metrics::Metrics,
+    admission::Admission,
+    config::Config,
+    door::Door,
+    injection::ApiProxy,
+    metrics::Metrics,
     readiness::Readiness,
     secrets::{Secrets, SecretsMetrics},
 };

@@ -65,7 +65,7 @@ impl Default for SecretsMetrics {
     fn default() -> Self {
         let mutations = Family::<Labels, Counter>::default();
         for labels in [SUCCESS, ERROR] {
-            mutations.get_or_create(&labels);
+            let _ = mutations.get_or_create(&labels);
         }
         Self {
             mutations,
@@ -116,7 +116,10 @@ impl Mutator for Secrets {
 
 /// Whether a template can be parsed, so that a pod is refused rather than its containers wait.
 fn parse(source: &str) -> Result<(), String> {
-    Template::parse("template", source)
-        .map(drop)
-        .map_err(|error| format!("can't be parsed: {}:{}: {}", error.line, error.column, error.problem))
+    Template::parse("template", source).map(drop).map_err(|error| {
+        format!(
+            "can't be parsed: {}:{}: {}",
+            error.line, error.column, error.problem
+        )
+    })
 }

@@ -11,7 +11,11 @@ struct Place(tempfile::TempDir);
 impl Place {
     fn new(environment: Option<&[u8]>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        fs::copy(env!("CARGO_BIN_EXE_keeper-secrets-exec"), directory.path().join("exec")).expect("copied");
+        fs::copy(
+            env!("CARGO_BIN_EXE_keeper-secrets-exec"),
+            directory.path().join("exec"),
+        )
+        .expect("copied");
         if let Some(environment) = environment {
             fs::write(directory.path().join("environment"), environment).expect("written");
         }

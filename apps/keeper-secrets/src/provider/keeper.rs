@@ -40,7 +40,10 @@ impl Keeper {
             Some(_) => {
                 let path = settings.ca_dir.join("ca.crt");
                 let pem = std::fs::read(&path).with_context(|| {
-                    format!("can't read {}: has the object of ca-cert-* that key?", path.display())
+                    format!(
+                        "can't read {}: has the object of ca-cert-* that key?",
+                        path.display()
+                    )
                 })?;
                 Some(pem)
             }
@@ -79,10 +82,10 @@ impl Keeper {
             .expose_text()
             .ok_or_else(|| FetchError::lasting("the application's configuration isn't text"))?;
         let config = Config::parse(text).map_err(|error| FetchError::lasting(error.to_string()))?;
-        if !is_allowed(config.host(), &self.hosts) {
+        if !is_allowed(config.authority(), &self.hosts) {
             return Err(FetchError::lasting(format!(
                 "the configuration's host {} isn't one that may be asked ({}); ask your operator to add it to secrets.hosts",
-                config.host(),
+                config.authority(),
                 self.hosts.join(", ")
             )));
         }
@@ -111,7 +114,12 @@ fn is_allowed(host: &str, allowed: &[String]) -> bool {
 impl Provider for Keeper {
     async fn fetch(&mut self, request: &Request) -> Result<Fetched, FetchError> {
         let with_folders = !request.folders.is_empty();
-        let vault = self.client().await?.fetch(with_folders).await.map_err(passed_on)?;
+        let vault = self
+            .client()
+            .await?
+            .fetch(with_folders)
+            .await
+            .map_err(passed_on)?;
         for damaged in &vault.damaged {
             warn!("{damaged}");
         }
@@ -154,10 +162,22 @@ impl Provider for Keeper {
     }
 
     async fn download(&mut self, file: &FileToDownload) -> Result<Hidden, FetchError> {
-        let Some(found) = self.files.iter().find(|found| found.uid == file.file.uid).cloned() else {
-            return Err(FetchError::lasting(format!("there is no file {}", file.file.name)));
+        let Some(found) = self
+            .files
+            .iter()
+            .find(|found| found.uid == file.file.uid)
+            .cloned()
+        else {
+            return Err(FetchError::lasting(format!(
+                "there is no file {}",
+                file.file.name
+            )));
         };
-        if !is_allowed_for_files(found.host(), &self.hosts) {
+        let own = self
+            .connected
+            .as_ref()
+            .map(|connected| connected.client.config().host());
+        if own.as_deref() != Some(found.host()) && !is_allowed_for_files(found.host(), &self.hosts) {
             return Err(FetchError::lasting(format!(
                 "files come from {}, which isn't a host that may be asked; ask your operator to add it to secrets.hosts",
                 found.host()
@@ -179,7 +199,7 @@ fn attachment(file: &mk8s_keeper::FileRef) -> Attachment {
         name: file.name.clone(),
         title: file.title.clone(),
         size: file.size,
-        mime: file.mime.clone(),
+        mime: file.media_type.clone(),
     }
 }
 
@@ -201,8 +221,17 @@ mod tests {
 
     #[test]
     fn only_hosts_that_the_operator_names_are_asked() {
-        let allowed = ["keepersecurity.com".to_owned(), "127.0.0.1:8443".to_owned(), String::new()];
-        for host in ["keepersecurity.com", "KeeperSecurity.com", "eu.keepersecurity.com", "127.0.0.1:8443"] {
+        let allowed = [
+            "keepersecurity.com".to_owned(),
+            "127.0.0.1:8443".to_owned(),
+            String::new(),
+        ];
+        for host in [
+            "keepersecurity.com",
+            "KeeperSecurity.com",
+            "eu.keepersecurity.com",
+            "127.0.0.1:8443",
+        ] {
             assert!(is_allowed(host, &allowed), "{host}");
         }
         for host in [

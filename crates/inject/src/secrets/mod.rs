@@ -49,7 +49,9 @@ pub fn mentions(pod: &Value) -> bool {
 pub fn count(pod: &Value) -> u64 {
     let reading = annotations::read(&annotations_of(pod), "");
     let request = reading.ok().and_then(|reading| reading.request);
-    request.map_or(0, |request| (request.secrets.len() + request.folders.len()) as u64)
+    request.map_or(0, |request| {
+        (request.secrets.len() + request.folders.len()) as u64
+    })
 }
 
 /// Puts what the pod asks for into it. `namespace` is the one that it is made in; templates are parsed by `check`.

@@ -323,11 +323,17 @@ impl Request {
                 ));
             }
             if let Some(written) = &secret.kubernetes_secret
-                && self.secrets.iter().any(|other| other.source.record() == written.name.as_str())
+                && self
+                    .secrets
+                    .iter()
+                    .any(|other| other.source.record() == written.name.as_str())
             {
                 return Err((
                     secret.origin.clone(),
-                    format!("the Secret {} would be made of itself; choose another name", written.name),
+                    format!(
+                        "the Secret {} would be made of itself; choose another name",
+                        written.name
+                    ),
                 ));
             }
         }

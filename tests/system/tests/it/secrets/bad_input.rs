@@ -39,9 +39,17 @@ fn annotations_that_cant_be_are_refused_at_admission_with_their_place() {
     };
     for (name, value, says) in [
         ("refresh-interval", "1s", "refresh-interval"),
-        ("secret-x", "Database:/keeper/secrets/../../etc/passwd", "secret-x"),
+        (
+            "secret-x",
+            "Database:/keeper/secrets/../../etc/passwd",
+            "secret-x",
+        ),
         ("secret-x", "keeper://broken", "secret-x"),
-        ("secret-x", "Database:/keeper/secrets/database.json", "/keeper/secrets/database.json"),
+        (
+            "secret-x",
+            "Database:/keeper/secrets/database.json",
+            "/keeper/secrets/database.json",
+        ),
         ("secret-x", "Database:/proc/x", "/proc"),
         ("k8s-secret-namespace", "kube-system", "k8s-secret-namespace"),
         ("signal", "SIGHUP", "shareProcessNamespace"),
@@ -60,7 +68,10 @@ fn annotations_that_cant_be_are_refused_at_admission_with_their_place() {
         ("config", "secrets: [", "config"),
     ] {
         let error = refused(&secrets, asking(name, value));
-        assert!(error.contains("denied the request") && error.contains(says), "{name}={value}: {error}");
+        assert!(
+            error.contains("denied the request") && error.contains(says),
+            "{name}={value}: {error}"
+        );
     }
 }
 
@@ -78,7 +89,12 @@ fn records_that_cant_be_had_are_named_and_the_pod_doesnt_start() {
         ("absent", "secret", "No Such Record", "No Such Record"),
         ("ambiguous", "secret", "Twice", "2 records"),
         ("damaged", "secret", "Damaged", "Damaged"),
-        ("field", "secret-x", "Database[nothing]:/keeper/secrets/x", "nothing"),
+        (
+            "field",
+            "secret-x",
+            "Database[nothing]:/keeper/secrets/x",
+            "nothing",
+        ),
     ] {
         let pod = secrets
             .pod(name)
@@ -132,7 +148,10 @@ fn replies_that_break_other_clients_are_errors() {
         ("key", Fault::OtherKey(9), "server key"),
     ] {
         secrets.vault.behave(Behaviour::always(fault));
-        let pod = secrets.pod(name).annotation("keeper.security/secret", "Database").start();
+        let pod = secrets
+            .pod(name)
+            .annotation("keeper.security/secret", "Database")
+            .start();
         complaint(&pod, says);
         pod.delete();
     }

@@ -1,6 +1,9 @@
 //! What a pod asks for is there when its first program starts, in every format, and changes when the vault does.
 
-use mk8s_testkit::{eventually, ksm::{Endpoint, Field, NewRecord}};
+use mk8s_testkit::{
+    eventually,
+    ksm::{Endpoint, Field, NewRecord},
+};
 use serde_json::{Value, json};
 
 use super::{INTERVAL, Secrets, database, eventually_reads, read};
@@ -20,7 +23,9 @@ fn every_format_and_source_is_a_file_before_the_first_program_starts() {
     let formats = ["json", "env", "properties", "yaml", "ini"];
     let mut config = String::from("secrets:\n");
     for format in formats {
-        config.push_str(&format!("- {{record: Database, path: /keeper/secrets/db.{format}, format: {format}}}\n"));
+        config.push_str(&format!(
+            "- {{record: Database, path: /keeper/secrets/db.{format}, format: {format}}}\n"
+        ));
     }
     config.push_str(&format!(
         "- {{notation: 'keeper://{uid}/field/password', path: /app/config/password}}\n\
@@ -32,7 +37,10 @@ fn every_format_and_source_is_a_file_before_the_first_program_starts() {
     let pod = secrets
         .pod("app")
         .annotation("keeper.security/config", &config)
-        .annotation("keeper.security/secret-extra", "Database[login]:/keeper/secrets/login")
+        .annotation(
+            "keeper.security/secret-extra",
+            "Database[login]:/keeper/secrets/login",
+        )
         .command(["sh", "-c", started])
         .changed_by(|mut pod| {
             // The pod's own init containers have them, too.
@@ -48,25 +56,47 @@ fn every_format_and_source_is_a_file_before_the_first_program_starts() {
     assert_eq!(json["password"], "pa\"ss $HOME 'x'");
     assert_eq!(json["Host"], "db.example");
     assert_eq!(read(&pod, "/tmp/at-start"), read(&pod, "/keeper/secrets/db.json"));
-    assert_eq!(read(&pod, "/tmp/migrate.env"), read(&pod, "/keeper/secrets/db.env"));
-    let sourced = pod.exec(["sh", "-c", ". /keeper/secrets/db.env; printf '%s|%s' \"$PASSWORD\" \"$ODD_KEY\""]);
+    assert_eq!(
+        read(&pod, "/tmp/migrate.env"),
+        read(&pod, "/keeper/secrets/db.env")
+    );
+    let sourced = pod.exec([
+        "sh",
+        "-c",
+        ". /keeper/secrets/db.env; printf '%s|%s' \"$PASSWORD\" \"$ODD_KEY\"",
+    ]);
     assert_eq!(sourced.ok().stdout, "pa\"ss $HOME 'x'|a=b");
     assert!(read(&pod, "/keeper/secrets/db.ini").starts_with("[secret]\n"));
-    assert!(read(&pod, "/keeper/secrets/db.properties").contains("Odd\\ Key=a"), "escaped");
+    assert!(
+        read(&pod, "/keeper/secrets/db.properties").contains("Odd\\ Key=a"),
+        "escaped"
+    );
     assert!(read(&pod, "/keeper/secrets/db.yaml").contains("login: "));
     assert_eq!(read(&pod, "/app/config/password"), "pa\"ss $HOME 'x'");
     assert_eq!(read(&pod, "/keeper/secrets/login"), "app");
     assert_eq!(read(&pod, "/keeper/secrets/dsn").trim(), "APP@db.example");
-    let bytes = pod.exec(["od", "-An", "-tx1", "/app/config/deep/er/store.bin"]).ok().stdout;
-    assert_eq!(bytes.split_whitespace().collect::<Vec<_>>(), ["00", "9f", "92", "96"]);
+    let bytes = pod
+        .exec(["od", "-An", "-tx1", "/app/config/deep/er/store.bin"])
+        .ok()
+        .stdout;
+    assert_eq!(
+        bytes.split_whitespace().collect::<Vec<_>>(),
+        ["00", "9f", "92", "96"]
+    );
     assert!(read(&pod, "/keeper/secrets/team/in-folder.json").contains("in-folder-value"));
     // Nobody but the readers' group, and nobody writes.
-    let modes = pod.exec(["stat", "-c", "%a", "/keeper/secrets/db.json"]).ok().stdout;
+    let modes = pod
+        .exec(["stat", "-c", "%a", "/keeper/secrets/db.json"])
+        .ok()
+        .stdout;
     assert_eq!(modes.trim(), "440");
     pod.exec(["sh", "-c", "echo x > /keeper/secrets/mine"]).failed();
     let mounts = pod.exec(["cat", "/proc/mounts"]).ok().stdout;
     for path in ["/keeper/secrets", "/app/config"] {
-        let line = mounts.lines().find(|line| line.contains(&format!(" {path} "))).expect("a mount");
+        let line = mounts
+            .lines()
+            .find(|line| line.contains(&format!(" {path} ")))
+            .expect("a mount");
         assert!(line.starts_with("tmpfs "), "in memory: {line}");
     }
 }
@@ -88,7 +118,11 @@ fn a_hundred_secrets_cost_one_call() {
     let files = pod.exec(["ls", "/keeper/secrets"]).ok().stdout;
     assert_eq!(files.lines().count(), 100);
     assert_eq!(secrets.vault.requests(Endpoint::GetSecret), 1);
-    assert_eq!(secrets.vault.requests(Endpoint::GetFolders), 0, "no folder is asked for");
+    assert_eq!(
+        secrets.vault.requests(Endpoint::GetFolders),
+        0,
+        "no folder is asked for"
+    );
 }
 
 #[test]
@@ -96,7 +130,8 @@ fn a_changed_record_arrives_within_an_interval_once_and_the_program_is_told() {
     let secrets = Secrets::start();
     let uid = secrets.vault().add(database("first"));
     let other = secrets.vault().add(NewRecord::login("Other", "u", "stays"));
-    let program = "trap 'cat /keeper/secrets/database.json >> /tmp/told' HUP; while true; do sleep 1 & wait $!; done";
+    let program =
+        "trap 'cat /keeper/secrets/database.json >> /tmp/told' HUP; while true; do sleep 1 & wait $!; done";
     let pod = secrets
         .pod("app")
         .annotation("keeper.security/secrets", "Database,Other")
@@ -111,11 +146,17 @@ fn a_changed_record_arrives_within_an_interval_once_and_the_program_is_told() {
         .start()
         .ready();
     let inode = |file: &str| pod.exec(["stat", "-c", "%i", file]).ok().stdout;
-    let (database_inode, other_inode) = (inode("/keeper/secrets/database.json"), inode("/keeper/secrets/other.json"));
+    let (database_inode, other_inode) = (
+        inode("/keeper/secrets/database.json"),
+        inode("/keeper/secrets/other.json"),
+    );
     secrets.vault().set_field(&uid, "password", "second");
     eventually_reads(&pod, "/keeper/secrets/database.json", "second");
     eventually("the program to be told", || {
-        pod.exec(["cat", "/tmp/told"]).stdout.contains("second").then_some(())
+        pod.exec(["cat", "/tmp/told"])
+            .stdout
+            .contains("second")
+            .then_some(())
     });
     let changed = inode("/keeper/secrets/database.json");
     assert_ne!(changed, database_inode);
@@ -143,7 +184,8 @@ fn jobs_complete_with_and_without_a_sidecar() {
             .command(["grep", "-q", "for-a-job", "/keeper/secrets/database.json"])
             .prepare()
             .into_json();
-        let template = json!({"metadata": {"annotations": pod["metadata"]["annotations"]}, "spec": pod["spec"]});
+        let template =
+            json!({"metadata": {"annotations": pod["metadata"]["annotations"]}, "spec": pod["spec"]});
         let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
             "spec": {"backoffLimit": 0, "template": template}});
         secrets.namespace().apply(&job.to_string());

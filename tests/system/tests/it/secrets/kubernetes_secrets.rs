@@ -47,22 +47,38 @@ fn one_is_made_is_kept_up_to_date_and_goes_with_the_last_pod_that_has_it() {
     };
     let (one, two) = (rotating("one"), rotating("two"));
     let secret = made(&secrets).expect("made");
-    assert_eq!((secret["type"].as_str(), password(&secret).as_str()), (Some("Opaque"), "first"));
-    assert_eq!(secret["metadata"]["labels"]["app.kubernetes.io/managed-by"], "keeper-secrets");
+    assert_eq!(
+        (secret["type"].as_str(), password(&secret).as_str()),
+        (Some("Opaque"), "first")
+    );
+    assert_eq!(
+        secret["metadata"]["labels"]["app.kubernetes.io/managed-by"],
+        "keeper-secrets"
+    );
     let owners = |secret: &Value| -> Vec<String> {
-        let owners = secret["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
-        owners.iter().map(|owner| owner["uid"].as_str().unwrap_or_default().to_owned()).collect()
+        let owners = secret["metadata"]["ownerReferences"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        owners
+            .iter()
+            .map(|owner| owner["uid"].as_str().unwrap_or_default().to_owned())
+            .collect()
     };
     let uid_of = |pod: &InPod| pod.json()["metadata"]["uid"].as_str().expect("a UID").to_owned();
     assert_eq!(owners(&secret), [uid_of(&one), uid_of(&two)]);
     secrets.vault().set_field(&uid, "password", "second");
     within(INTERVAL * 3, "the Secret to follow", || {
-        made(&secrets).filter(|secret| password(secret) == "second").map(drop)
+        made(&secrets)
+            .filter(|secret| password(secret) == "second")
+            .map(drop)
     });
     one.delete();
     assert!(made(&secrets).is_some(), "the other has it still");
     two.delete();
-    eventually("the Secret to go with its pods", || made(&secrets).is_none().then_some(()));
+    eventually("the Secret to go with its pods", || {
+        made(&secrets).is_none().then_some(())
+    });
 }
 
 #[test]
@@ -73,7 +89,9 @@ fn one_of_somebody_else_is_left_as_it_is_and_the_pod_says_so() {
     secrets.namespace().apply(&theirs.to_string());
     let pod = asking(&secrets, "app").start();
     eventually("the init container to refuse", || {
-        pod.log_of("keeper-secrets-init").contains("isn't ours").then_some(())
+        pod.log_of("keeper-secrets-init")
+            .contains("isn't ours")
+            .then_some(())
     });
     let secret = made(&secrets).expect("there");
     assert_eq!(password(&secret), "theirs");

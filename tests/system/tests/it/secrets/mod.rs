@@ -47,7 +47,10 @@ impl Secrets {
             ),
         );
         let secrets = Self { webhook, vault };
-        let config = secrets.vault.app_config().with_hostname(&secrets.vault.host_port());
+        let config = secrets
+            .vault
+            .app_config()
+            .with_hostname(&secrets.vault.host_port());
         let objects = [
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": CONFIG},
                 "stringData": {"config": config.base64()}}),

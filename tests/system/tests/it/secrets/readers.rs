@@ -70,14 +70,23 @@ fn no_value_is_in_logs_the_pod_other_containers_or_the_webhook() {
         pod.log_of("keeper-secrets-init"),
         pod.log_of("keeper-secrets-sidecar"),
         secrets.webhook.logs(),
-        secrets.namespace().kubectl().run(["get", "events", "--output", "json"]).ok().stdout,
+        secrets
+            .namespace()
+            .kubectl()
+            .run(["get", "events", "--output", "json"])
+            .ok()
+            .stdout,
     ];
     for text in &everything {
         assert!(!text.contains(MARKER), "{text}");
         let config = secrets.vault.app_config();
         assert!(!text.contains(config.client_id()), "the configuration");
     }
-    assert!(everything[1].contains("all secrets are there"), "a log at trace level: {}", everything[1]);
+    assert!(
+        everything[1].contains("all secrets are there"),
+        "a log at trace level: {}",
+        everything[1]
+    );
     // What `kubectl exec` starts has the pod's own environment, and it isn't there.
     let environment = pod.exec(["env"]).ok().stdout;
     assert!(!environment.contains(MARKER));

@@ -243,7 +243,10 @@ impl Webhook {
 
     /// All that the replicas have said.
     pub(crate) fn logs(&self) -> String {
-        self.replicas.iter().map(|replica| replica.program.log()).collect()
+        self.replicas
+            .iter()
+            .map(|replica| replica.program.log())
+            .collect()
     }
 
     /// The replica that leads; none, if it was released.
