@@ -154,5 +154,6 @@ fn replies_that_break_other_clients_are_errors() {
             .start();
         complaint(&pod, says);
         pod.delete();
+        secrets.vault.behave_well();
     }
 }
