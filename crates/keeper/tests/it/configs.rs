@@ -7,8 +7,9 @@ use crate::support::server;
 
 /// A configuration with one member changed, or taken away.
 async fn changed(name: &str, value: Option<Value>) -> Result<Config, ConfigError> {
-    let mut document: Value = serde_json::from_str(&server().await.app_config_json()).unwrap();
-    let members = document.as_object_mut().unwrap();
+    let mut document: Value =
+        serde_json::from_str(&server().await.app_config_json()).expect("a JSON document");
+    let members = document.as_object_mut().expect("an object");
     match value {
         Some(value) => members.insert(name.to_owned(), value),
         None => members.remove(name),
@@ -17,7 +18,7 @@ async fn changed(name: &str, value: Option<Value>) -> Result<Config, ConfigError
 }
 
 async fn refused(name: &str, value: Option<Value>) -> ConfigError {
-    let error = changed(name, value).await.unwrap_err();
+    let error = changed(name, value).await.expect_err("refused");
     let text = error.to_string();
     assert!(text.contains("; ") && !text.contains('\n'), "{text}");
     error

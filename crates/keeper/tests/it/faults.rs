@@ -13,9 +13,9 @@ async fn fetched(fault: Fault, endpoint: Endpoint) -> (FetchError, u64) {
     let server = with_record().await;
     let client = hasty_client(&server, Duration::from_secs(5));
     server.behave(Behaviour::once(fault).at(endpoint));
-    let error = client.fetch(true).await.unwrap_err();
+    let error = client.fetch(true).await.expect_err("the fault");
     let asked = server.requests(endpoint);
-    assert_eq!(client.fetch(true).await.unwrap().records.len(), 1);
+    assert_eq!(client.fetch(true).await.expect("a vault").records.len(), 1);
     let text = error.to_string();
     assert!(text.contains("; ") && !text.contains('\n'), "{text}");
     (error, asked)

@@ -229,24 +229,24 @@ async fn fetch_in_child(server: &KsmServer, environment: &[(&str, &str)]) -> Str
         .env(ROOTS, server.ca_pem())
         .envs(environment.iter().copied());
     let ran = tokio::task::spawn_blocking(move || command.output());
-    let Output { stdout, stderr, .. } = ran.await.unwrap().unwrap();
+    let Output { stdout, stderr, .. } = ran.await.expect("a thread").expect("a child");
     String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned()
 }
 
 /// A proxy that gives this answer to each request, and then, if it `connects`, does what it was asked for.
 async fn proxy(answer: &'static str, connects: bool) -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
     let heads = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&heads);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let head = head(&mut stream).await;
-            seen.lock().unwrap().push(head.clone());
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            seen.lock().expect("nobody panicked").push(head.clone());
+            stream.write_all(answer.as_bytes()).await.expect("answered");
             let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
             if connects {
-                let mut target = TcpStream::connect(target).await.unwrap();
+                let mut target = TcpStream::connect(target).await.expect("the target");
                 // It ends as its sides like.
                 let _ = copy_bidirectional(&mut stream, &mut target).await;
             }
@@ -263,16 +263,16 @@ struct Redirecting {
 /// Sends everybody to another address of its own.
 async fn redirecting() -> (Redirecting, Arc<AtomicUsize>) {
     let now = Timestamp::now();
-    let authority = CertificateAuthority::generate("test", now).unwrap();
+    let authority = CertificateAuthority::generate("test", now).expect("an authority");
     let names = ["127.0.0.1".to_owned()];
     let issued = authority
         .issue_server(&names, Duration::from_secs(3600), now)
-        .unwrap();
-    let certificate = ReloadingCertificate::from_issued(&issued).unwrap();
-    let tls = tls_config(certificate, &ClientAuth::None, &[b"http/1.1"]).unwrap();
+        .expect("a certificate");
+    let certificate = ReloadingCertificate::from_issued(&issued).expect("a pair");
+    let tls = tls_config(certificate, &ClientAuth::None, &[b"http/1.1"]).expect("TLS");
     let acceptor = TlsAcceptor::from(tls);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let host = listener.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let host = listener.local_addr().expect("an address").to_string();
     let answer = format!(
         "HTTP/1.1 302 Found\r\nLocation: https://{host}/b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     );
@@ -280,10 +280,10 @@ async fn redirecting() -> (Redirecting, Arc<AtomicUsize>) {
     let counted = Arc::clone(&requests);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let mut stream = acceptor.accept(stream).await.unwrap();
+            let mut stream = acceptor.accept(stream).await.expect("a handshake");
             head(&mut stream).await;
             counted.fetch_add(1, Ordering::SeqCst);
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.expect("answered");
             // Whoever has the answer may be gone.
             let _ = stream.shutdown().await;
         }
@@ -298,5 +298,5 @@ async fn head(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.expect("a whole head"));
     }
-    String::from_utf8(head).unwrap()
+    String::from_utf8(head).expect("text")
 }

@@ -1,6 +1,9 @@
 //! A short way to a server and a client of it.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -60,11 +63,15 @@ pub(crate) fn asked(server: &KsmServer) -> u64 {
     server.requests(Endpoint::GetSecret)
 }
 
+/// The headers of each request.
+pub(crate) type Asked = Arc<Mutex<Vec<Headers>>>;
+type Headers = Vec<(&'static str, String)>;
+
 /// Answers without a server, and notes what was asked.
 #[derive(Default)]
 pub(crate) struct Canned {
     pub(crate) answers: Mutex<Vec<Reply>>,
-    pub(crate) asked: std::sync::Arc<Mutex<Vec<Vec<(&'static str, String)>>>>,
+    pub(crate) asked: Asked,
 }
 
 impl Canned {
@@ -90,12 +97,14 @@ impl Transport for Canned {
         _body: Bytes,
         _limit: usize,
     ) -> Result<Reply, TransportError> {
-        self.asked.lock().unwrap().push(headers.to_vec());
-        let mut answers = self.answers.lock().unwrap();
-        if answers.len() > 1 {
-            return Ok(answers.pop().unwrap());
-        }
-        Ok(answers[0].clone())
+        let mut asked = self.asked.lock().expect("nobody panicked");
+        asked.push(headers.to_vec());
+        let mut answers = self.answers.lock().expect("nobody panicked");
+        let next = match answers.len() {
+            1 => answers.last().cloned(),
+            _ => answers.pop(),
+        };
+        Ok(next.expect("an answer"))
     }
 
     async fn get(&self, _url: &str, _limit: usize) -> Result<Reply, TransportError> {
