@@ -324,7 +324,7 @@ pub(crate) mod tests {
         // SEQUENCE { INTEGER 0, AlgorithmIdentifier (21 bytes), OCTET STRING { SEQUENCE { INTEGER 1, OCTET STRING of 32, … } } }
         assert_eq!(pkcs8[..3], [0x30, 0x81, 0x87], "a form that this test knows");
         let (version_and_algorithm, rest) = pkcs8[3..].split_at(3 + 21);
-        let private = &rest[2 + 3..][..3 + 2 + 32];
+        let private = &rest[2 + 2..][..3 + 2 + 32];
         let inner = [&[0x30, 37][..], private].concat();
         let body = [version_and_algorithm, &[0x04, 39], &inner].concat();
         [&[0x30, u8::try_from(body.len()).unwrap()][..], &body].concat()

@@ -80,11 +80,14 @@ fn words(parts: &[String]) -> String {
 
 /// A wait of zero says nothing.
 fn seconds(value: &Value) -> Option<Duration> {
-    let seconds = match value {
+    let seconds: f64 = match value {
         Value::Number(number) => number.as_f64()?,
         Value::String(text) => text.trim().parse().ok()?,
         _ => return None,
     };
+    if seconds.is_nan() {
+        return None;
+    }
     let wait = Duration::try_from_secs_f64(seconds.min(LONGEST_WAIT)).ok()?;
     (!wait.is_zero()).then_some(wait)
 }

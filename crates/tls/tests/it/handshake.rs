@@ -249,6 +249,17 @@ async fn an_unverified_client_takes_any_server() {
         .expect("handshake");
 }
 
+#[tokio::test]
+async fn an_authority_may_be_added_to_the_systems() {
+    let ours = authority();
+    let pem = ours.certificate_pem().into_bytes();
+    for (authority, is_known) in [(&ours, true), (&self::authority(), false)] {
+        let server = serve(&server_certificate(authority), &ClientAuth::None);
+        let met = shake_hands(server, dial(&Roots::SystemAnd(pem.clone()), None)).await;
+        assert_eq!(met.is_ok(), is_known);
+    }
+}
+
 #[test]
 fn roots_that_are_none_are_refused_with_their_origin() {
     let directory = tempfile::tempdir().expect("directory");
@@ -267,6 +278,7 @@ fn roots_that_are_none_are_refused_with_their_origin() {
         (Roots::Files(vec![damaged]), "damaged.crt"),
         (Roots::Files(vec![]), "no certificate"),
         (Roots::Pem(b"".to_vec()), "no certificate"),
+        (Roots::SystemAnd(b"".to_vec()), "no certificate"),
         (
             Roots::Pem(b"-----BEGIN CERTIFICATE-----\n%%%\n-----END CERTIFICATE-----\n".to_vec()),
             "the PEM text",
