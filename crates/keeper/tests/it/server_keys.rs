@@ -4,7 +4,7 @@ use mk8s_keeper::{Client, Config, FetchError, KeyProblem};
 use mk8s_testkit::ksm::{Behaviour, Endpoint, Fault, NewRecord};
 use serde_json::{Value, json};
 
-use crate::support::{Canned, asked, client, server};
+use crate::support::{Canned, asked, client, server, transport};
 
 #[tokio::test]
 async fn a_key_that_is_asked_for_once_is_used() {
@@ -27,8 +27,18 @@ async fn a_key_that_is_asked_for_once_is_used() {
         .map(|(_, id)| id)
         .collect();
     assert_eq!(keys, ["10", "12", "10"]);
+}
+
+#[tokio::test]
+async fn what_the_server_calls_its_key_is_remembered() {
+    let server = server().await;
+    let key = server.server_keys()["10"].clone();
+    let app = server.app_config().with_server_key("9", &key);
+    let client = Client::new(Config::parse(&app.json()).unwrap(), transport(&server));
     client.fetch(false).await.unwrap();
-    assert_eq!(asked(&server), 4, "the key is remembered");
+    assert_eq!(asked(&server), 2);
+    client.fetch(true).await.unwrap();
+    assert_eq!((asked(&server), server.requests(Endpoint::GetFolders)), (3, 1));
 }
 
 #[tokio::test]
