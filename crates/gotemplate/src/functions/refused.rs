@@ -26,7 +26,7 @@ pub(super) fn why(name: &str) -> String {
         "env" | "expandenv" => "it reads the environment, which isn't the template's",
         "getHostByName" => "it asks the network, and a template must give the same text every time",
         "osBase" | "osClean" | "osDir" | "osExt" | "osIsAbs" => {
-            "it depends on the machine; base, clean, dir, ext and isAbs don't"
+            "it depends on the machine, which isn't the template's"
         }
         "call" => "there are no functions in data",
         "adler32sum" | "sha1sum" => "use sha256sum",

@@ -196,11 +196,15 @@ async fn a_proxy_that_refuses_is_told_without_its_password() {
     assert_eq!(asked(&server), 0);
 }
 
-/// What [`fetch_in_child`] runs: proxies are read from the environment, which a test can't change for itself.
+/// Also what [`fetch_in_child`] runs: proxies are read from the environment, which a test can't change for itself.
 #[tokio::test]
-#[ignore = "the tests of proxies run it, in an environment of theirs"]
-async fn child() {
-    let config = std::env::var(CONFIG).expect("a configuration in the environment");
+async fn without_a_proxy_the_server_is_asked_itself() {
+    let Ok(config) = std::env::var(CONFIG) else {
+        let server = with_record().await;
+        let said = fetch_in_child(&server, &[]).await;
+        assert!(said.contains("RECORDS 1"), "{said}");
+        return assert_eq!(asked(&server), 1);
+    };
     let transport = HttpTransport::new(HttpOptions {
         extra_roots: std::env::var(ROOTS).ok().map(String::into_bytes),
         ..HttpOptions::default()
@@ -220,7 +224,11 @@ async fn with_record() -> KsmServer {
 
 async fn fetch_in_child(server: &KsmServer, environment: &[(&str, &str)]) -> String {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["--exact", "paths::child", "--ignored", "--nocapture"]);
+    command.args([
+        "--exact",
+        "paths::without_a_proxy_the_server_is_asked_itself",
+        "--nocapture",
+    ]);
     for name in ["HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "HTTP_PROXY"] {
         command.env_remove(name).env_remove(name.to_lowercase());
     }

@@ -58,7 +58,7 @@ fn nothing_said_is_the_defaults() {
 }
 
 #[test]
-fn the_application_is_known_by_four_methods() {
+fn the_application_is_known_by_the_vaults_four_methods() {
     let aws = [
         ("auth-method", "aws-secrets-manager"),
         ("aws-secret-id", "prod/ksm"),

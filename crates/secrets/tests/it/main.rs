@@ -2,6 +2,7 @@
 
 mod annotations;
 mod config;
+mod kubernetes;
 mod outputs;
 mod properties;
 mod security;

@@ -116,7 +116,7 @@ pub(crate) fn files(outcome: &Outcome) -> BTreeMap<&str, &str> {
         outcome
             .files
             .iter()
-            .all(|file| text(&file.bytes) && file.mode == 0o644)
+            .all(|file| text(&file.bytes) && file.mode == 0o440)
     );
     let entries = outcome.files.iter();
     entries
