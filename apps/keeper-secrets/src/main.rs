@@ -4,7 +4,7 @@
 //! What the pod asks for was read by the webhook, and stands in a variable as JSON. Read on in this order: [`cli`] (what the
 //! program is told), [`serve`] (init and run), [`cycle`] (one look at the vault, and what follows from it), [`provider`] (whom
 //! records come from) with [`configuration`] (who we are there), [`files`], [`environment`], [`cluster_secrets`] and [`signal`]
-//! (where they go, and who hears of it), [`metrics`].
+//! (where they go, and who hears of it), [`patience`], [`metrics`].
 
 mod cli;
 mod cluster_secrets;
@@ -13,6 +13,7 @@ mod cycle;
 mod environment;
 mod files;
 mod metrics;
+mod patience;
 mod provider;
 mod serve;
 mod signal;

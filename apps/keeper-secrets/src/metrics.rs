@@ -1,15 +1,11 @@
 //! What the sidecar counts, under the names that Keeper's own has. No label names a secret.
 
-use std::{convert::Infallible, sync::Arc, sync::atomic::AtomicU64, time::Duration};
-
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use hyper::{body::Incoming, service::service_fn};
-use mk8s_net::{
-    Body,
-    drain::Watch,
-    listen,
-    serve::{self, Protocol},
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
+
+use mk8s_net::{drain::Watch, listen};
 use mk8s_telemetry::OPENMETRICS_CONTENT_TYPE;
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -107,34 +103,8 @@ impl Metrics {
 
     /// Serves them in the clear: nothing is secret about them.
     pub(crate) async fn serve(self, listener: TcpListener, drain: Watch) {
-        loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            };
-            let (metrics, drain) = (self.clone(), drain.clone());
-            tokio::spawn(async move {
-                let service = service_fn(move |request| {
-                    let response = metrics.page(&request);
-                    async move { Ok::<_, Infallible>(response) }
-                });
-                serve::connection(stream, Protocol::Http1, service, drain).await;
-            });
-        }
-    }
-
-    fn page(&self, request: &Request<Incoming>) -> Response<Body> {
-        if request.uri().path() != "/metrics" {
-            let mut response = Response::new(Body::full("there is /metrics here\n"));
-            *response.status_mut() = StatusCode::NOT_FOUND;
-            return response;
-        }
-        let mut response = Response::new(Body::full(self.0.registry.encode()));
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static(OPENMETRICS_CONTENT_TYPE),
-        );
-        response
+        let page = move || self.0.registry.encode();
+        mk8s_net::metrics::serve(listener, drain, OPENMETRICS_CONTENT_TYPE, page).await;
     }
 }
 

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use backon::{BackoffBuilder as _, ExponentialBuilder};
 use mk8s_net::drain::{self, Drain};
 use mk8s_secrets::contract::Request;
 use tracing::{error, info, warn};
@@ -13,14 +12,10 @@ use crate::{
     cluster_secrets::When,
     cycle::{Cycle, Report},
     metrics::{self, Metrics},
-    provider::{self, FetchError},
-    signal,
+    patience, provider, signal,
 };
 
-/// How often something is tried again that may be over in a moment: after 200, 400 and 800 ms.
-const TIMES: usize = 3;
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// The longest that we wait because a server says so, before the pod's own containers have started.
+/// The longest that a starting pod waits because the vault says so; one that runs has its files, and waits for the next look.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// How long a running look has when the pod ends.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -33,7 +28,7 @@ pub(crate) fn init(settings: &Settings) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let provider = provider::of(&request, settings)?;
         let mut cycle = Cycle::new(&request, settings, provider, Metrics::new())?;
-        let looked = patiently(&mut cycle, When::Start).await;
+        let looked = patience::patiently(LONGEST_WAIT, async || cycle.look(When::Start).await).await;
         let report = match looked {
             Ok(report) => report,
             Err(why) => Report {
@@ -105,7 +100,7 @@ async fn keep(request: &Request, cycle: &mut Cycle<'_>) -> std::io::Result<()> {
     loop {
         tokio::time::sleep(pause).await;
         pause = jittered(interval(request));
-        match patiently(cycle, When::Later).await {
+        match patience::patiently(Duration::ZERO, async || cycle.look(When::Later).await).await {
             Ok(report) => {
                 if failures > 0 {
                     info!(failures, "secrets are up to date again");
@@ -129,33 +124,6 @@ async fn keep(request: &Request, cycle: &mut Cycle<'_>) -> std::io::Result<()> {
                 }
             }
         }
-    }
-}
-
-/// Looks, and looks again if what went wrong may be over in a moment.
-async fn patiently(cycle: &mut Cycle<'_>, when: When) -> Result<Report, FetchError> {
-    let mut pauses = ExponentialBuilder::default()
-        .with_min_delay(FIRST_PAUSE)
-        .with_factor(2.0)
-        .with_max_times(TIMES)
-        .build();
-    loop {
-        let why = match cycle.look(when).await {
-            Ok(report) => return Ok(report),
-            Err(why) => why,
-        };
-        let next = pauses.next().filter(|_| why.is_passing);
-        let pause = match why.after {
-            None => next,
-            // A server that is busy is left alone for as long as it says; a pod that starts waits for that.
-            Some(after) if when == When::Start && after <= LONGEST_WAIT => next.map(|_| after),
-            Some(_) => None,
-        };
-        let Some(pause) = pause else {
-            return Err(why);
-        };
-        warn!(%why, "trying again in {pause:?}");
-        tokio::time::sleep(pause).await;
     }
 }
 

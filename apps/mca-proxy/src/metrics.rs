@@ -4,22 +4,16 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    convert::Infallible,
     fmt::{self, Write as _},
     net::SocketAddr,
     sync::{Arc, PoisonError, RwLock, atomic::AtomicI64},
     time::Duration,
 };
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::{body::Incoming, service::service_fn};
+use http::{Method, StatusCode};
 use mk8s_cache::Cache;
 use mk8s_model::KubeRequest;
-use mk8s_net::{
-    Body,
-    drain::Watch,
-    serve::{self, Protocol},
-};
+use mk8s_net::drain::Watch;
 use mk8s_telemetry::OPENMETRICS_CONTENT_TYPE;
 use prometheus_client::{
     collector::Collector,
@@ -241,40 +235,10 @@ impl Metrics {
 
     /// Serves `/metrics` in the clear to whoever reaches the port: no label names an object, a namespace or a person.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, drain: Watch) {
-        loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            };
-            let (metrics, drain) = (self.clone(), drain.clone());
-            tokio::spawn(async move {
-                let service = service_fn(move |request| {
-                    let response = metrics.page(&request);
-                    async move { Ok::<_, Infallible>(response) }
-                });
-                serve::connection(stream, Protocol::Http1, service, drain).await;
-            });
-        }
+        let page = move || self.encode();
+        mk8s_net::metrics::serve(listener, drain, OPENMETRICS_CONTENT_TYPE, page).await;
     }
 
-    fn page(&self, request: &Request<Incoming>) -> Response<Body> {
-        let mut response = match (request.method(), request.uri().path()) {
-            (&Method::GET, "/metrics") => Response::new(Body::full(self.registry.encode())),
-            (&Method::GET, "/healthz") => Response::new(Body::full("ok")),
-            _ => {
-                let mut response = Response::new(Body::full("see /metrics\n"));
-                *response.status_mut() = StatusCode::NOT_FOUND;
-                response
-            }
-        };
-        if request.uri().path() == "/metrics" {
-            let content_type = HeaderValue::from_static(OPENMETRICS_CONTENT_TYPE);
-            response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-        }
-        response
-    }
-
-    #[cfg(test)]
     fn encode(&self) -> String {
         self.registry.encode()
     }

@@ -6,16 +6,14 @@
 //!
 //! ```no_run
 //! # async fn example(text: &str) -> Result<(), Box<dyn std::error::Error>> {
-//! use std::time::Duration;
-//!
-//! use mk8s_keeper::{Client, Config, HttpOptions, HttpTransport, retry};
+//! use mk8s_keeper::{Client, Config, HttpOptions, HttpTransport};
 //!
 //! let config = Config::parse(text)?;
 //! if config.host() != "keepersecurity.eu" {
 //!     return Err("that host isn't ours to call".into());
 //! }
 //! let client = Client::new(config, HttpTransport::new(HttpOptions::default())?);
-//! let vault = retry(Duration::from_secs(5), || client.fetch(false)).await?;
+//! let vault = client.fetch(false).await?;
 //! for record in &vault.records {
 //!     println!("{}: {} files", record.uid, record.files.len());
 //! }
@@ -40,7 +38,6 @@ mod http_transport;
 mod refusal;
 mod reply;
 mod request;
-mod retry;
 mod server_key;
 mod text;
 mod transport;
@@ -50,6 +47,5 @@ pub use client::{Client, FILE_LIMIT, REPLY_LIMIT};
 pub use config::{Config, ConfigError};
 pub use error::{FetchError, KeyProblem, Malformed};
 pub use http_transport::{HttpOptions, HttpTransport, SetupError};
-pub use retry::{SILENCE, retry};
 pub use transport::{Reply, Transport, TransportError};
 pub use vault::{Damaged, FileRef, Folder, Part, Place, Record, Vault, Why};

@@ -17,6 +17,7 @@ pub mod drain;
 pub mod gather;
 pub mod link;
 pub mod listen;
+pub mod metrics;
 pub mod pace;
 pub mod problem;
 pub mod serve;

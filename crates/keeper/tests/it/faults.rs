@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use mk8s_keeper::{Client, FILE_LIMIT, FetchError, Malformed, REPLY_LIMIT, TransportError, retry};
+use mk8s_keeper::{Client, FILE_LIMIT, FetchError, Malformed, REPLY_LIMIT, TransportError};
 use mk8s_testkit::ksm::{Behaviour, Endpoint, Fault, KsmServer, NewRecord};
 
 use crate::support::{asked, client, config, hasty_client, server, transport};
@@ -44,27 +44,6 @@ async fn throttling_is_told_with_its_wait() {
 }
 
 #[tokio::test]
-async fn throttling_within_the_bound_is_waited_for() {
-    let server = with_record().await;
-    let client = client(&server);
-    server.behave(Behaviour::once(Fault::Throttled(Some(1))));
-    let began = Instant::now();
-    let vault = retry(Duration::from_secs(2), || client.fetch(false))
-        .await
-        .unwrap();
-    assert_eq!((vault.records.len(), asked(&server)), (1, 2));
-    assert!(began.elapsed() >= Duration::from_secs(1));
-    server.behave(Behaviour::always(Fault::Throttled(Some(3))));
-    let began = Instant::now();
-    let error = retry(Duration::from_secs(2), || client.fetch(false))
-        .await
-        .unwrap_err();
-    assert!(matches!(error, FetchError::Throttled { .. }));
-    assert_eq!(asked(&server), 3);
-    assert!(began.elapsed() < Duration::from_secs(2));
-}
-
-#[tokio::test]
 async fn denied_access_is_told_with_the_services_words() {
     for endpoint in BOTH {
         let (error, asked) = fetched(Fault::AccessDenied, endpoint).await;
@@ -83,11 +62,9 @@ async fn a_revoked_client_is_denied_access() {
     let client = Client::new(config, transport(&server));
     client.fetch(false).await.unwrap();
     assert!(server.revoke(app.client_id()));
-    let error = retry(Duration::from_secs(60), || client.fetch(false))
-        .await
-        .unwrap_err();
+    let error = client.fetch(false).await.unwrap_err();
     assert!(matches!(error, FetchError::AccessDenied { .. }), "{error}");
-    assert_eq!(asked(&server), 2, "it isn't tried again");
+    assert!(!error.is_worth_retrying());
 }
 
 #[tokio::test]
