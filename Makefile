@@ -1,7 +1,7 @@
 # What can be done here. `make` alone tells.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test check fmt lint deny bench bench-sidecar bench-admission fuzz clean-clusters
+.PHONY: help demo demo-stop demo-secrets test check fmt lint deny bench bench-sidecar bench-admission fuzz clean-clusters
 
 help: ## this list
 	@echo "mk8s: one audited way into every Kubernetes cluster"
@@ -15,6 +15,9 @@ demo: ## the gateway on this machine, with a real cluster, until Ctrl-C (DEMO_DE
 
 demo-stop: ## end a demo that runs in the background
 	@tools/demo.sh stop
+
+demo-secrets: ## a pod that gets secrets from a vault, on this machine (DEMO_ONCE=1: show it, and end)
+	@tools/demo-secrets.sh
 
 test: ## every test, against real clusters (KEEP_CLUSTER=1: leave them running for the next time)
 	@tools/test.sh
