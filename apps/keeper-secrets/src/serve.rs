@@ -84,6 +84,8 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn prepare(settings: &Settings) -> anyhow::Result<Request> {
+    // A container of the same user, who is told of changes, mustn't find the configuration through us.
+    mk8s_net::conceal::conceal().context("can't keep others from looking into this process")?;
     mk8s_telemetry::init_logging(settings.log_format, &settings.log)?;
     Request::from_json(&settings.request).context("what is asked for")
 }

@@ -34,6 +34,9 @@ use crate::{
 /// Serves until a signal.
 pub(crate) fn run(run: &Run) -> anyhow::Result<()> {
     mk8s_telemetry::init_logging(run.log_format, &run.log)?;
+    if !run.dev {
+        mk8s_net::conceal::conceal().context("can't keep others from looking into this process")?;
+    }
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?

@@ -13,6 +13,7 @@
 
 pub mod body;
 mod combine;
+pub mod conceal;
 pub mod drain;
 pub mod gather;
 pub mod link;

@@ -167,6 +167,12 @@ fn a_changed_record_arrives_within_an_interval_once_and_the_program_is_told() {
     });
     assert_eq!(inode("/keeper/secrets/database.json"), changed, "written once");
     assert_eq!(inode("/keeper/secrets/other.json"), other_inode, "untouched");
+    // Though it is the same user and sees our process, it gets nowhere through it.
+    let through =
+        "cat /proc/[0-9]*/root/keeper/config/config /proc/[0-9]*/root/keeper/ca/ca.crt 2>/dev/null | wc -c";
+    assert_eq!(pod.exec(["sh", "-c", through]).ok().stdout.trim(), "0");
+    let seen = pod.exec(["sh", "-c", "cat /proc/[0-9]*/comm"]).ok().stdout;
+    assert!(seen.contains("keeper-secrets"), "{seen}");
     let told = read(&pod, "/tmp/told");
     assert_eq!(told.matches("second").count(), 1, "told once: {told}");
     let _ = other;
