@@ -65,7 +65,10 @@ impl Keeper {
     async fn client(&mut self) -> Result<&Client, FetchError> {
         let loaded = configuration::load(&self.auth, &self.config_dir)
             .await
-            .map_err(|error| FetchError::lasting(format!("{error:#}")))?;
+            .map_err(|error| FetchError {
+                is_passing: error.is_passing(),
+                ..FetchError::lasting(error.to_string())
+            })?;
         let is_same = |connected: &Connected| connected.configuration == loaded;
         if !self.connected.as_ref().is_some_and(is_same) {
             let connected = self.connect(loaded)?;
