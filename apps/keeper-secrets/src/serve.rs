@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 use crate::{
     cli::Settings,
     cluster_secrets::When,
+    configuration,
     cycle::{Cycle, Report},
     metrics::{self, Metrics},
     provider::{self, FetchError},
@@ -89,7 +90,11 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn prepare(settings: &Settings) -> anyhow::Result<Request> {
-    mk8s_telemetry::init_logging(settings.log_format, &settings.log)?;
+    let filter = match settings.log.trim() {
+        "" => String::new(),
+        wanted => format!("{wanted},{}", configuration::SILENCE),
+    };
+    mk8s_telemetry::init_logging(settings.log_format, &filter)?;
     Request::from_json(&settings.request).context("what is asked for")
 }
 

@@ -145,14 +145,7 @@ fn region_of(secret_id: &str, region: Option<&str>) -> Result<String, CloudError
     // It becomes part of a host's name, and whoever writes pods may have set the variable.
     let is_region =
         (1..=32).contains(&region.len()) && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if is_region {
-        return Ok(region);
-    }
-    Err(CloudError::NoIdentity {
-        store: Store::Aws,
-        why: "no region is known; write keeper.security/aws-region, or else".to_owned(),
-        is_passing: false,
-    })
+    is_region.then_some(region).ok_or(CloudError::NoRegion)
 }
 
 fn token() -> Result<String, CloudError> {
@@ -266,7 +259,7 @@ mod tests {
     fn a_region_that_would_lead_elsewhere_is_none() {
         for region in ["", "evil.example/", "eu-west-1.evil.example", "a b"] {
             let error = region_of("app", Some(region)).expect_err(region);
-            assert!(error.to_string().contains("no region is known"), "{error}");
+            assert!(error.to_string().contains("no AWS region is known"), "{error}");
         }
     }
 }

@@ -32,6 +32,10 @@ pub(crate) enum CloudError {
         why: String,
         is_passing: bool,
     },
+    /// Nothing says where the secret is.
+    #[cfg(feature = "aws")]
+    #[error("no AWS region is known; write keeper.security/aws-region, like eu-west-1")]
+    NoRegion,
     /// The cloud doesn't believe it.
     #[error("{store} doesn't take the pod's identity ({code}); {}", store.how_to_be_trusted())]
     NotTrusted { store: Store, code: String },
@@ -70,6 +74,8 @@ impl CloudError {
         match self {
             Self::NoIdentity { is_passing, .. } | Self::Refused { is_passing, .. } => *is_passing,
             Self::Unreachable { .. } => true,
+            #[cfg(feature = "aws")]
+            Self::NoRegion => false,
             // Whoever didn't answer for so long is asked again at the next interval.
             Self::TimedOut { .. }
             | Self::NotTrusted { .. }

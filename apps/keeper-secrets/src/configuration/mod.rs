@@ -18,6 +18,9 @@ use std::{
 
 use mk8s_secrets::{Hidden, contract::Auth};
 
+/// What has to be added to a log filter: SDKs log answers, and with them what nobody should read.
+pub(crate) const SILENCE: &str = "aws_=off,azure_=off,google_cloud_=off,typespec=off";
+
 /// The file in the mounted directory.
 const FILE: &str = "config";
 

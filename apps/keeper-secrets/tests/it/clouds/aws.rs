@@ -139,9 +139,10 @@ fn without_a_region_the_pods_holds() {
     let internet = cloud(move || secret(&json!({"SecretString": config})));
     connect(&mut program, &internet);
     program.run().is_right();
-    program.unset("AWS_REGION");
-    let ran = program.run();
-    assert!(ran.output.contains("no region is known"), "{}", ran.output);
+    let fresh = self::program(&json!({"method": "aws-secrets-manager", "secretId": "app/keeper"}));
+    fresh
+        .run()
+        .says(&["no AWS region is known; write keeper.security/aws-region"]);
 }
 
 #[test]
