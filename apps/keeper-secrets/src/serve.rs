@@ -90,11 +90,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn prepare(settings: &Settings) -> anyhow::Result<Request> {
-    let filter = match settings.log.trim() {
-        "" => String::new(),
-        wanted => format!("{wanted},{}", configuration::SILENCE),
-    };
-    mk8s_telemetry::init_logging(settings.log_format, &filter)?;
+    mk8s_telemetry::init_logging(settings.log_format, &configuration::without_sdks(&settings.log))?;
     Request::from_json(&settings.request).context("what is asked for")
 }
 

@@ -18,8 +18,8 @@ use std::{
 
 use mk8s_secrets::{Hidden, contract::Auth};
 
-/// What has to be added to a log filter: SDKs log answers, and with them what nobody should read.
-pub(crate) const SILENCE: &str = "aws_=off,azure_=off,google_cloud_=off,typespec=off";
+/// How the modules of SDKs begin.
+const SDKS: [&str; 4] = ["aws_", "azure_", "google_cloud_", "typespec"];
 
 /// The file in the mounted directory.
 const FILE: &str = "config";
@@ -115,5 +115,39 @@ pub(crate) async fn load(auth: &Auth, directory: &Path) -> Result<Hidden, LoadEr
             store: "Azure Key Vault",
             feature: "azure",
         }),
+    }
+}
+
+/// A log filter that lets nothing of SDKs through, whatever it says: they log answers, and with them what nobody should read.
+pub(crate) fn without_sdks(filter: &str) -> String {
+    let is_ours = |directive: &&str| !SDKS.iter().any(|sdk| directive.trim().starts_with(sdk));
+    let mut directives: Vec<String> = filter.split(',').filter(is_ours).map(str::to_owned).collect();
+    // Without any it is nothing that could be read, which is for whoever reads it to say.
+    if directives.iter().any(|directive| !directive.trim().is_empty()) {
+        directives.extend(SDKS.map(|sdk| format!("{sdk}=off")));
+    }
+    directives.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_filter_lets_sdks_talk() {
+        let off = "aws_=off,azure_=off,google_cloud_=off,typespec=off";
+        for (filter, expected) in [
+            ("trace", format!("trace,{off}")),
+            ("info,hyper=debug", format!("info,hyper=debug,{off}")),
+            (
+                "info, aws_smithy_runtime=trace,azure_core::http=debug",
+                format!("info,{off}"),
+            ),
+            ("typespec_client_core=trace", String::new()),
+            ("", String::new()),
+            (" ", " ".to_owned()),
+        ] {
+            assert_eq!(without_sdks(filter), expected, "{filter:?}");
+        }
     }
 }

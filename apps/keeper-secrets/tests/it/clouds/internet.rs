@@ -206,7 +206,6 @@ impl Asked {
     }
 
     /// A field of a form in the body.
-    #[cfg_attr(not(any(feature = "aws", feature = "azure")), expect(dead_code))]
     pub(super) fn form(&self, name: &str) -> Option<String> {
         self.body.split('&').find_map(|pair| {
             let (key, value) = pair.split_once('=')?;

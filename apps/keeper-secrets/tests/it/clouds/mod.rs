@@ -12,7 +12,15 @@ mod azure;
 #[cfg(feature = "gcp")]
 mod gcp;
 #[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
+#[cfg_attr(
+    not(all(feature = "aws", feature = "gcp", feature = "azure")),
+    allow(dead_code, reason = "each cloud needs a part of it")
+)]
 mod internet;
+#[cfg_attr(
+    not(all(feature = "aws", feature = "gcp", feature = "azure")),
+    allow(dead_code, reason = "each cloud needs a part of it")
+)]
 mod program;
 #[cfg(not(all(feature = "aws", feature = "gcp", feature = "azure")))]
 mod without;

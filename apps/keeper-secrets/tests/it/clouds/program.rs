@@ -14,6 +14,9 @@ use tempfile::TempDir;
 /// What the record's password is.
 const PASSWORD: &str = "made up for a test";
 
+/// As talkative as can be, with modules of SDKs by their names.
+const LOG: &str = "trace,aws_smithy_runtime=trace,azure_core=trace,google_cloud_auth=trace";
+
 /// The program, the vault that its configuration is good for, and a directory.
 pub(super) struct Program {
     vault: Served,
@@ -52,10 +55,6 @@ impl Program {
     }
 
     /// The configuration, as a cloud should have it.
-    #[cfg_attr(
-        not(any(feature = "aws", feature = "gcp", feature = "azure")),
-        expect(dead_code)
-    )]
     pub(super) fn configuration(&mut self) -> String {
         let config = self.vault.app_config_json();
         let parsed: Value = serde_json::from_str(&config).expect("JSON");
@@ -65,41 +64,24 @@ impl Program {
         config
     }
 
-    #[cfg_attr(
-        not(any(feature = "aws", feature = "gcp", feature = "azure")),
-        expect(dead_code)
-    )]
     pub(super) fn trust(&mut self, authority: &str) {
         self.authorities.push_str(authority);
     }
 
-    #[cfg_attr(
-        not(any(feature = "aws", feature = "gcp", feature = "azure")),
-        expect(dead_code)
-    )]
     pub(super) fn set(&mut self, name: &str, value: &str) {
         self.environment.insert(name.to_owned(), value.to_owned());
     }
 
-    #[cfg_attr(
-        not(any(feature = "aws", feature = "gcp", feature = "azure")),
-        expect(dead_code)
-    )]
     pub(super) fn unset(&mut self, name: &str) {
         self.environment.remove(name);
     }
 
     /// Says that this must never be printed.
-    #[cfg_attr(
-        not(any(feature = "aws", feature = "gcp", feature = "azure")),
-        expect(dead_code)
-    )]
     pub(super) fn hide(&mut self, secret: &str) {
         self.hidden.push(secret.to_owned());
     }
 
     /// A file in a directory of its own; its path.
-    #[cfg_attr(not(any(feature = "aws", feature = "azure")), allow(dead_code))]
     pub(super) fn file(&self, name: &str, content: &str) -> String {
         let path = self.directory.path().join(name);
         std::fs::write(&path, content).expect("written");
@@ -122,7 +104,7 @@ impl Program {
         });
         let begun = Instant::now();
         let ran = Command::new(env!("CARGO_BIN_EXE_keeper-secrets"))
-            .args(["init", "--log", "trace", "--request"])
+            .args(["init", "--log", LOG, "--request"])
             .arg(request.to_string())
             .arg("--config-dir")
             .arg(self.directory.path())
@@ -152,10 +134,6 @@ impl Program {
 
 impl Ran {
     /// The record is there.
-    #[cfg_attr(
-        not(any(feature = "aws", feature = "gcp", feature = "azure")),
-        expect(dead_code)
-    )]
     #[track_caller]
     pub(super) fn is_right(&self) {
         assert!(self.is_success, "{}", self.error());
@@ -164,10 +142,6 @@ impl Ran {
     }
 
     /// It failed with an error of one line that has all of these words, and wrote nothing.
-    #[cfg_attr(
-        not(any(feature = "aws", feature = "gcp", feature = "azure")),
-        expect(dead_code)
-    )]
     #[track_caller]
     pub(super) fn says(&self, words: &[&str]) {
         let error = self.error();
