@@ -205,6 +205,27 @@ fn an_empty_secret_is_an_error() {
 }
 
 #[test]
+fn an_answer_that_is_no_secret_is_not_shown() {
+    for body in [KEY, "<html>", "{\"SecretString\": 7}"] {
+        let mut program = program(&auth());
+        let internet = cloud(move || Answer::text(200, "application/x-amz-json-1.1", body));
+        connect(&mut program, &internet);
+        program.run().says(&["AWS Secrets Manager", "(HTTP 200)"]);
+    }
+}
+
+#[test]
+fn a_token_service_that_is_busy_is_asked_again() {
+    let mut program = program(&auth());
+    let internet = Internet::new(&[STS, SECRETS], |_| {
+        sts_refusal(503, "ServiceUnavailable", "wait")
+    });
+    connect(&mut program, &internet);
+    program.run().says(&["(ServiceUnavailable)"]);
+    assert_eq!(internet.asked().len(), 4);
+}
+
+#[test]
 fn a_role_that_does_not_trust_the_pod_is_said() {
     for code in ["AccessDenied", "InvalidIdentityToken", "ExpiredTokenException"] {
         let mut program = program(&auth());
