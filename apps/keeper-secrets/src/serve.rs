@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 use crate::{
     cli::Settings,
     cluster_secrets::When,
+    configuration,
     cycle::{Cycle, Report},
     metrics::{self, Metrics},
     patience, provider, signal,
@@ -86,7 +87,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
 fn prepare(settings: &Settings) -> anyhow::Result<Request> {
     // A container of the same user, who is told of changes, mustn't find the configuration through us.
     mk8s_net::conceal::conceal().context("can't keep others from looking into this process")?;
-    mk8s_telemetry::init_logging(settings.log_format, &settings.log)?;
+    mk8s_telemetry::init_logging(settings.log_format, &configuration::without_sdks(&settings.log))?;
     Request::from_json(&settings.request).context("what is asked for")
 }
 

@@ -65,7 +65,10 @@ impl Keeper {
     async fn client(&mut self) -> Result<&Client, FetchError> {
         let loaded = configuration::load(&self.auth, &self.config_dir)
             .await
-            .map_err(|error| FetchError::lasting(format!("{error:#}")))?;
+            .map_err(|error| FetchError {
+                is_passing: error.is_passing(),
+                ..FetchError::lasting(error.to_string())
+            })?;
         let is_same = |connected: &Connected| connected.configuration == loaded;
         if !self.connected.as_ref().is_some_and(is_same) {
             let connected = self.connect(loaded)?;
@@ -173,17 +176,17 @@ impl Provider for Keeper {
                 file.file.name
             )));
         };
-        let own = self
-            .connected
-            .as_ref()
-            .map(|connected| connected.client.config().host());
-        if own.as_deref() != Some(found.host()) && !is_allowed_for_files(found.host(), &self.hosts) {
+        // As it was a moment ago, when the files were listed: a cloud's store isn't asked again for each of them.
+        let Some(Connected { client, .. }) = &self.connected else {
+            return Err(FetchError::lasting("there is no client"));
+        };
+        if client.config().host() != found.host() && !is_allowed_for_files(found.host(), &self.hosts) {
             return Err(FetchError::lasting(format!(
                 "files come from {}, which isn't a host that may be asked; ask your operator to add it to secrets.hosts",
                 found.host()
             )));
         }
-        let content = self.client().await?.download(&found).await.map_err(passed_on)?;
+        let content = client.download(&found).await.map_err(passed_on)?;
         Ok(Hidden::new(content.to_vec()))
     }
 }
