@@ -34,7 +34,7 @@ say "starting the shared cluster"
 "$MK8S_DEVCLUSTER" up --name "$MK8S_TEST_CLUSTER" --node --detach >/dev/null
 if (($# == 0)); then
 	say "examples in the documentation"
-	cargo test --quiet --workspace --doc
+	cargo test --quiet --workspace --features "$cloud_features" --doc
 fi
 say "tests"
-cargo nextest run --workspace "$@"
+cargo nextest run --workspace --features "$cloud_features" "$@"
