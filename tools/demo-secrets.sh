@@ -121,6 +121,7 @@ echo
 echo "What its program finds:"
 echo "\$ kubectl exec app -- ${shown[*]}"
 "${kubectl[@]}" exec app --container app -- "${shown[@]}"
+echo
 echo "\$ kubectl exec app -- cat /app/config/host"
 "${kubectl[@]}" exec app --container app -- cat /app/config/host
 echo
