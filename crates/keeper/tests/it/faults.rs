@@ -6,7 +6,7 @@ use http::StatusCode;
 use mk8s_keeper::{Client, FILE_LIMIT, FetchError, Malformed, REPLY_LIMIT, TransportError};
 use mk8s_testkit::ksm::{Behaviour, Endpoint, Fault, KsmServer, NewRecord};
 
-use crate::support::{asked, client, config, hasty_client, server, transport};
+use crate::support::{client, config, hasty_client, server, transport};
 
 /// What a fetch comes to while the server does this at one endpoint; afterwards, all is well again.
 async fn fetched(fault: Fault, endpoint: Endpoint) -> (FetchError, u64) {

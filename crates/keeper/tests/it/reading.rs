@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mk8s_keeper::{Client, Config};
-use mk8s_testkit::ksm::{Behaviour, Endpoint, Fault, Field, NewRecord, RateLimit};
+use mk8s_testkit::ksm::{Endpoint, Field, NewRecord, RateLimit};
 use serde_json::json;
 
 use crate::support::{asked, client, document, record, server, transport};
