@@ -7,7 +7,7 @@ macro_rules! names {
     ($($(#[doc = $doc:literal])+ $constant:ident = $name:literal;)+) => {
         $($(#[doc = $doc])+ pub const $constant: &str = concat!("keeper.security/", $name);)+
         /// Every annotation with a name of its own; `secret-NAME` and `file-NAME` come on top.
-        pub(crate) const KNOWN: &[&str] = &[$($constant),+];
+        pub const KNOWN: &[&str] = &[$($constant),+];
     };
 }
 
