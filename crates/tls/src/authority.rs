@@ -4,7 +4,10 @@
 //! trusts exactly this certificate. Certificates issued end with it at the latest. To replace it, move `ca.crt` and
 //! `ca.key` away, start again, and give people and agents the new fingerprint.
 
+mod directory;
 mod error;
+mod revocation;
+mod terms;
 
 use std::{net::IpAddr, path::Path, time::Duration};
 
@@ -15,11 +18,13 @@ use x509_parser::certificate::X509Certificate;
 use zeroize::Zeroizing;
 
 pub use error::AuthorityError;
+pub use revocation::SignedList;
+pub use terms::Terms;
 
 use crate::{
     CertificateChain, Fingerprint, Issued, MaterialError, PrivateKey,
     csr::{ProvenKey, proven_key},
-    der::{self, AlternativeName, Purpose},
+    der::{self, AlternativeName, Purpose, Status},
     files, material, provider,
 };
 
@@ -78,28 +83,13 @@ impl CertificateAuthority {
         files::ensure_directory(directory).map_err(AuthorityError::at(directory))?;
         let lock = directory.join(LOCK_FILE);
         let _held = files::lock(&lock).map_err(AuthorityError::at(&lock))?;
-        match (certificate.exists(), key.exists()) {
-            (true, true) => {
-                Self::load(&certificate, &key, now)?.ok_or(AuthorityError::NoAuthority { path: certificate })
-            }
-            (true, false) => Err(AuthorityError::HalfPair {
-                present: certificate,
-                missing: key,
-            }),
-            (false, true) => Err(AuthorityError::HalfPair {
-                present: key,
-                missing: certificate,
-            }),
-            (false, false) => {
-                let made = Self::generate(common_name, now)?;
-                files::write_atomically(&key, made.key_pem().as_bytes(), 0o600)
-                    .map_err(AuthorityError::at(&key))?;
-                let pem = made.certificate_pem();
-                files::write_atomically(&certificate, pem.as_bytes(), 0o644)
-                    .map_err(AuthorityError::at(&certificate))?;
-                Ok(made)
-            }
+        // Another process may have been faster.
+        if let Some(there) = Self::open(directory, now)? {
+            return Ok(there);
         }
+        let made = Self::generate(common_name, now)?;
+        made.write(&certificate, &key)?;
+        Ok(made)
     }
 
     /// An authority in memory alone.
@@ -137,6 +127,7 @@ impl CertificateAuthority {
                 subject_key_identifier: &key_identifier,
                 purpose: Purpose::Authority,
                 alternative_names: &[],
+                status: Status::default(),
             },
         )?;
         Ok(Self {
@@ -176,27 +167,7 @@ impl CertificateAuthority {
         validity: Duration,
         now: Timestamp,
     ) -> Result<Issued, AuthorityError> {
-        let alternative_names = names
-            .iter()
-            .map(|n| server_name(n))
-            .collect::<Result<Vec<_>, _>>()?;
-        let first = names.first().ok_or(AuthorityError::NoNames)?;
-        // 64 is what X.520 allows a common name; nothing reads it beside the alternative names.
-        let common_name = if first.len() <= 64 { first } else { "mk8s" };
-        let (key, proven) = new_key()?;
-        let subject = der::name(common_name, &[]);
-        let leaf = self.issue(
-            &proven,
-            &subject,
-            Purpose::Server,
-            &alternative_names,
-            validity,
-            now,
-        )?;
-        Ok(Issued {
-            chain: chain(vec![leaf, self.certificate.clone()])?,
-            key,
-        })
+        self.issue_server_on(names, &Terms::of(validity), now)
     }
 
     /// A client's certificate with a new P-256 key.
@@ -326,22 +297,19 @@ impl CertificateAuthority {
         });
         let uris = uris.collect::<Result<Vec<_>, _>>()?;
         let name = der::name(&subject.common_name, &subject.organizations);
-        chain(vec![self.issue(
-            key,
-            &name,
-            Purpose::Client,
-            &uris,
-            validity,
-            now,
-        )?])
+        let leaf = Leaf {
+            subject: &name,
+            purpose: Purpose::Client,
+            alternative_names: &uris,
+            status: Status::default(),
+        };
+        chain(vec![self.issue(key, &leaf, validity, now)?])
     }
 
     fn issue(
         &self,
         key: &ProvenKey,
-        subject: &[u8],
-        purpose: Purpose,
-        alternative_names: &[AlternativeName],
+        leaf: &Leaf<'_>,
         validity: Duration,
         now: Timestamp,
     ) -> Result<CertificateDer<'static>, AuthorityError> {
@@ -358,14 +326,24 @@ impl CertificateAuthority {
                 authority_key_identifier: &self.key_identifier,
                 not_before: backdated(now)?,
                 not_after: later(now, validity)?.min(self.not_after),
-                subject,
+                subject: leaf.subject,
                 public_key: &key.info,
                 subject_key_identifier: &der::key_identifier(&key.bits),
-                purpose,
-                alternative_names,
+                purpose: leaf.purpose,
+                alternative_names: leaf.alternative_names,
+                status: leaf.status,
             },
         )
     }
+}
+
+/// What a leaf says of its holder.
+struct Leaf<'a> {
+    /// A name in DER.
+    subject: &'a [u8],
+    purpose: Purpose,
+    alternative_names: &'a [AlternativeName],
+    status: Status<'a>,
 }
 
 fn new_key() -> Result<(PrivateKey, ProvenKey), AuthorityError> {
@@ -382,8 +360,12 @@ fn sign(
     certificate: &der::Certificate<'_>,
 ) -> Result<CertificateDer<'static>, AuthorityError> {
     let to_be_signed = certificate.to_be_signed();
-    let signature = key.sign(&to_be_signed).map_err(signing)?;
+    let signature = raw_signature(key, &to_be_signed)?;
     Ok(der::signed(&to_be_signed, &signature).into())
+}
+
+fn raw_signature(key: &KeyPair, to_be_signed: &[u8]) -> Result<Vec<u8>, AuthorityError> {
+    key.sign(to_be_signed).map_err(signing)
 }
 
 fn chain(certificates: Vec<CertificateDer<'static>>) -> Result<CertificateChain, AuthorityError> {
@@ -411,6 +393,18 @@ fn later(now: Timestamp, validity: Duration) -> Result<Timestamp, AuthorityError
         // Certificates know no fractions of a second.
         .and_then(|end| Timestamp::from_second(end.as_second()).ok())
         .ok_or(AuthorityError::BadValidity(validity))
+}
+
+/// A server's subject and alternative names.
+fn server_subject(names: &[String]) -> Result<(Vec<u8>, Vec<AlternativeName>), AuthorityError> {
+    let alternative_names = names
+        .iter()
+        .map(|name| server_name(name))
+        .collect::<Result<Vec<_>, _>>()?;
+    let first = names.first().ok_or(AuthorityError::NoNames)?;
+    // 64 is what X.520 allows a common name; nothing reads it beside the alternative names.
+    let common_name = if first.len() <= 64 { first } else { "mk8s" };
+    Ok((der::name(common_name, &[]), alternative_names))
 }
 
 fn server_name(name: &str) -> Result<AlternativeName, AuthorityError> {

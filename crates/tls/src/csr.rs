@@ -1,6 +1,9 @@
 //! Certificate requests (PKCS #10, RFC 2986): made by the agent, checked by the authority.
 
-use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
+use mk8s_model::{AuthMethod, Identity};
+use rcgen::{
+    CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData, SigningKey,
+};
 use rustls_pki_types::{CertificateSigningRequestDer, pem::PemObject};
 use x509_parser::{
     certification_request::X509CertificationRequest,
@@ -14,7 +17,7 @@ use x509_parser::{
 };
 use zeroize::Zeroizing;
 
-use crate::{PrivateKey, material};
+use crate::{AuthorityError, PrivateKey, der, material};
 
 /// No request of a key we take is larger: RSA with 8192 bits and a few names fill 4 KiB.
 const MAX_REQUEST_BYTES: usize = 16 * 1024;
@@ -60,6 +63,28 @@ pub fn generate_csr() -> Result<(PrivateKey, CertificateRequest), CsrError> {
     Ok((
         PrivateKey::from_pkcs8(pair.serialize_der()),
         CertificateRequest(request.der().to_vec()),
+    ))
+}
+
+/// A new P-256 key and a request for a certificate of it that names a person, for an authority that takes the names from
+/// the request, as Kubernetes does: the user as common name, each group as an organization.
+///
+/// # Errors
+/// [`AuthorityError`] for a name that no client may have, or if the system has no random numbers.
+pub fn generate_user_csr(
+    user: &str,
+    groups: &[String],
+) -> Result<(PrivateKey, CertificateRequest), AuthorityError> {
+    let failed = |e: rcgen::Error| CsrError::Generate(e.to_string());
+    let identity = Identity::new(user, groups, AuthMethod::Certificate)?;
+    let groups: Vec<String> = identity.groups().map(str::to_owned).collect();
+    let pair = Zeroizing::new(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?);
+    let subject = der::name(identity.user(), &groups);
+    let to_be_signed = der::request(&subject, &pair.subject_public_key_info());
+    let signature = pair.sign(&to_be_signed).map_err(failed)?;
+    Ok((
+        PrivateKey::from_pkcs8(pair.serialize_der()),
+        CertificateRequest(der::signed(&to_be_signed, &signature)),
     ))
 }
 

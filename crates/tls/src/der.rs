@@ -4,11 +4,13 @@
 //! groups has several organizations. It also lets the issuer's name and the request's public key be copied byte for
 //! byte instead of being read and written again.
 
+pub(crate) mod revocation;
+
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use yasna::{DERWriter, Tag, models::ObjectIdentifier};
+use yasna::{DERWriter, DERWriterSeq, Tag, models::ObjectIdentifier};
 
 const COMMON_NAME: &[u64] = &[2, 5, 4, 3];
 const ORGANIZATION: &[u64] = &[2, 5, 4, 10];
@@ -17,8 +19,11 @@ const SUBJECT_KEY_IDENTIFIER: &[u64] = &[2, 5, 29, 14];
 const KEY_USAGE: &[u64] = &[2, 5, 29, 15];
 const SUBJECT_ALT_NAME: &[u64] = &[2, 5, 29, 17];
 const BASIC_CONSTRAINTS: &[u64] = &[2, 5, 29, 19];
+const CRL_DISTRIBUTION_POINTS: &[u64] = &[2, 5, 29, 31];
 const AUTHORITY_KEY_IDENTIFIER: &[u64] = &[2, 5, 29, 35];
 const EXTENDED_KEY_USAGE: &[u64] = &[2, 5, 29, 37];
+const AUTHORITY_INFO_ACCESS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
+const OCSP: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1];
 const SERVER_AUTH: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 3, 1];
 const CLIENT_AUTH: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 3, 2];
 
@@ -35,6 +40,14 @@ pub(crate) struct Certificate<'a> {
     pub(crate) subject_key_identifier: &'a [u8],
     pub(crate) purpose: Purpose,
     pub(crate) alternative_names: &'a [AlternativeName],
+    pub(crate) status: Status<'a>,
+}
+
+/// The URLs at which to learn whether a certificate still holds.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Status<'a> {
+    pub(crate) ocsp: Option<&'a str>,
+    pub(crate) crl: Option<&'a str>,
 }
 
 /// What a certificate may be used for.
@@ -112,11 +125,7 @@ impl Certificate<'_> {
                 writer.write_bytes(self.subject_key_identifier);
             });
             extension(extensions.next(), AUTHORITY_KEY_IDENTIFIER, false, |writer| {
-                writer.write_sequence(|fields| {
-                    fields.next().write_tagged_implicit(Tag::context(0), |writer| {
-                        writer.write_bytes(self.authority_key_identifier);
-                    });
-                });
+                key_identifier_field(writer, self.authority_key_identifier);
             });
             if !self.alternative_names.is_empty() {
                 extension(extensions.next(), SUBJECT_ALT_NAME, false, |writer| {
@@ -127,11 +136,56 @@ impl Certificate<'_> {
                     });
                 });
             }
+            self.status.extensions(extensions);
         });
     }
 }
 
-/// The certificate: what was signed, and the signature (an ECDSA-Sig-Value).
+impl Status<'_> {
+    fn extensions(&self, extensions: &mut DERWriterSeq<'_>) {
+        if let Some(url) = self.ocsp {
+            extension(extensions.next(), AUTHORITY_INFO_ACCESS, false, |writer| {
+                writer.write_sequence(|places| {
+                    places.next().write_sequence(|place| {
+                        place.next().write_oid(&oid(OCSP));
+                        uri(place.next(), url);
+                    });
+                });
+            });
+        }
+        if let Some(url) = self.crl {
+            extension(extensions.next(), CRL_DISTRIBUTION_POINTS, false, |writer| {
+                writer.write_sequence(|points| {
+                    points.next().write_sequence(|point| {
+                        // distributionPoint, of it fullName, of it one URI.
+                        point.next().write_tagged(Tag::context(0), |writer| {
+                            writer.write_tagged_implicit(Tag::context(0), |writer| {
+                                writer.write_sequence(|names| uri(names.next(), url));
+                            });
+                        });
+                    });
+                });
+            });
+        }
+    }
+}
+
+/// The part of a certificate request that is signed (RFC 2986, section 4.1), without attributes.
+pub(crate) fn request(subject: &[u8], public_key: &[u8]) -> Vec<u8> {
+    yasna::construct_der(|writer| {
+        writer.write_sequence(|fields| {
+            // Version 1.
+            fields.next().write_u8(0);
+            fields.next().write_der(subject);
+            fields.next().write_der(public_key);
+            fields.next().write_tagged_implicit(Tag::context(0), |writer| {
+                writer.write_set_of(|_| ());
+            });
+        });
+    })
+}
+
+/// The certificate, list or request: what was signed, and the signature (an ECDSA-Sig-Value).
 pub(crate) fn signed(to_be_signed: &[u8], signature: &[u8]) -> Vec<u8> {
     yasna::construct_der(|writer| {
         writer.write_sequence(|fields| {
@@ -171,6 +225,15 @@ fn signature_algorithm(writer: DERWriter<'_>) {
     writer.write_sequence(|fields| fields.next().write_oid(&oid(ECDSA_WITH_SHA256)));
 }
 
+/// The value of an authority key identifier: the identifier of the issuer's key alone.
+fn key_identifier_field(writer: DERWriter<'_>, identifier: &[u8]) {
+    writer.write_sequence(|fields| {
+        fields
+            .next()
+            .write_tagged_implicit(Tag::context(0), |writer| writer.write_bytes(identifier));
+    });
+}
+
 fn extension(writer: DERWriter<'_>, id: &[u64], critical: bool, value: impl FnOnce(DERWriter<'_>)) {
     writer.write_sequence(|fields| {
         fields.next().write_oid(&oid(id));
@@ -186,9 +249,7 @@ fn alternative_name(writer: DERWriter<'_>, name: &AlternativeName) {
         AlternativeName::Dns(name) => {
             writer.write_tagged_implicit(Tag::context(2), |writer| writer.write_ia5_string(name));
         }
-        AlternativeName::Uri(uri) => {
-            writer.write_tagged_implicit(Tag::context(6), |writer| writer.write_ia5_string(uri));
-        }
+        AlternativeName::Uri(name) => uri(writer, name),
         AlternativeName::Ip(address) => {
             let octets = match address {
                 IpAddr::V4(v4) => v4.octets().to_vec(),
@@ -197,6 +258,10 @@ fn alternative_name(writer: DERWriter<'_>, name: &AlternativeName) {
             writer.write_tagged_implicit(Tag::context(7), |writer| writer.write_bytes(&octets));
         }
     }
+}
+
+fn uri(writer: DERWriter<'_>, uri: &str) {
+    writer.write_tagged_implicit(Tag::context(6), |writer| writer.write_ia5_string(uri));
 }
 
 /// UTCTime until 2049, GeneralizedTime from then on (RFC 5280, section 4.1.2.5).

@@ -25,6 +25,16 @@ impl Fingerprint {
         Self(Sha256::digest(certificate).into())
     }
 
+    /// A fingerprint of several things, such that no other division of the same bytes has it.
+    pub(crate) fn of_all<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut digest = Sha256::new();
+        for part in parts {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        Self(digest.finalize().into())
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -100,6 +100,19 @@ impl CertificateChain {
         // It was parsed when the chain was made.
         parse(self.leaf()).map_or(jiff::Timestamp::UNIX_EPOCH, |c| timestamp(c.validity().not_after))
     }
+
+    /// The beginning of the leaf's validity.
+    pub fn not_before(&self) -> jiff::Timestamp {
+        parse(self.leaf()).map_or(jiff::Timestamp::MAX, |c| timestamp(c.validity().not_before))
+    }
+
+    /// Whether a client may show the leaf: its extended key usage says so, or it has none.
+    pub fn is_for_clients(&self) -> bool {
+        parse(self.leaf()).is_ok_and(|leaf| match leaf.extended_key_usage() {
+            Ok(usage) => usage.is_none_or(|usage| usage.value.client_auth),
+            Err(_) => false,
+        })
+    }
 }
 
 impl PrivateKey {

@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{ConfigError, Fingerprint, Roots, client, material, provider};
+use crate::{CertificateChain, ConfigError, Fingerprint, Roots, client, material, provider};
 
 /// What a server presented, and proved to have the key of.
 #[derive(Clone, Debug)]
@@ -149,6 +149,17 @@ where
 }
 
 impl PresentedChain {
+    /// What a server called by this name would present, to be looked at before it does.
+    ///
+    /// # Errors
+    /// [`PinError::BadHost`] if that is no name of a server.
+    pub fn planned(host: &str, chain: &CertificateChain) -> Result<Self, PinError> {
+        Ok(Self {
+            name: ServerName::try_from(host.to_owned()).map_err(|_| PinError::BadHost(host.to_owned()))?,
+            certificates: chain.der().to_vec(),
+        })
+    }
+
     /// The certificates, leaf first.
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
         &self.certificates

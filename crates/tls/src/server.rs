@@ -9,7 +9,7 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-use crate::{ConfigError, ReloadingCertificate, Roots, provider};
+use crate::{ConfigError, ReloadingCertificate, ReloadingClientAuth, Roots, provider};
 
 /// Whether a client shows a certificate. One that is shown must be valid and made for clients (extended key usage),
 /// or the handshake fails.
@@ -21,6 +21,8 @@ pub enum ClientAuth {
     Optional(Roots),
     /// It must, of one of these authorities.
     Required(Roots),
+    /// As this says at the time of each handshake: with authorities that can change, and revocation lists.
+    Reloading(Arc<ReloadingClientAuth>),
 }
 
 /// TLS 1.3 and 1.2. `alpn` names the protocols offered, best first: `&[b"h2", b"http/1.1"]`.
@@ -60,6 +62,7 @@ fn build(
         ClientAuth::None => WebPkiClientVerifier::no_client_auth(),
         ClientAuth::Optional(roots) => verifier(roots, true)?,
         ClientAuth::Required(roots) => verifier(roots, false)?,
+        ClientAuth::Reloading(current) => current.clone(),
     };
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions)
@@ -70,7 +73,9 @@ fn build(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     match client_auth {
         ClientAuth::None => config.ticketer = Ticketer::new().map_err(tls)?,
-        ClientAuth::Optional(_) | ClientAuth::Required(_) => config.send_tls13_tickets = 0,
+        ClientAuth::Optional(_) | ClientAuth::Required(_) | ClientAuth::Reloading(_) => {
+            config.send_tls13_tickets = 0;
+        }
     }
     Ok(Arc::new(config))
 }

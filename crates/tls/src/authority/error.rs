@@ -7,6 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use mk8s_model::InvalidIdentity;
 
 use crate::{CsrError, MaterialError};
 
@@ -46,6 +47,12 @@ pub enum AuthorityError {
         /// The file that isn't.
         missing: PathBuf,
     },
+    /// An authority is there already.
+    #[error("{} is there already; an authority is never overwritten", path.display())]
+    AlreadyThere {
+        /// One of its files.
+        path: PathBuf,
+    },
     /// A file is there and can't be used.
     #[error("{}: {source}", path.display())]
     Unusable {
@@ -75,9 +82,15 @@ pub enum AuthorityError {
     /// A name that can't stand in a certificate.
     #[error("{0:?} can't stand in a certificate: {1}")]
     BadName(String, &'static str),
+    /// A name that no client may have.
+    #[error(transparent)]
+    Identity(#[from] InvalidIdentity),
     /// Validity that is zero, or beyond what dates can say.
     #[error("a validity of {0:?} is no length of time that a certificate can have")]
     BadValidity(Duration),
+    /// A revocation list that would be out of date at once.
+    #[error("a revocation list needs a next update later than now, not {0}")]
+    BadNextUpdate(Timestamp),
     /// The certificate request isn't acceptable.
     #[error(transparent)]
     Request(#[from] CsrError),

@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use mk8s_tls::{
-    CertificateAuthority, ClientConfig, Issued, Roots, ServerConfig, client,
-    rustls::ProtocolVersion::TLSv1_3,
+    CertificateAuthority, ClientConfig, ClientTrust, ExpiredLists, Issued, ReloadingClientAuth, Roots,
+    ServerConfig, client,
+    rustls::ProtocolVersion::{TLSv1_2, TLSv1_3},
     server::{self, ClientAuth},
 };
 
@@ -213,6 +214,35 @@ async fn the_agents_port_speaks_tls_1_3_alone() {
         .with_root_certificates(roots)
         .with_no_client_auth();
     assert!(shake_hands(server, Arc::new(tls12)).await.is_err());
+}
+
+#[tokio::test]
+async fn files_that_change_serve_older_clients_too() {
+    let (ours, other) = (authority(), authority());
+    let sources = ClientTrust {
+        authorities: trust(&ours),
+        lists: Vec::new(),
+        expired: ExpiredLists::Use,
+        optional: false,
+    };
+    let auth = ReloadingClientAuth::new(sources, now()).expect("read");
+    let server = serve(&server_certificate(&ours), &ClientAuth::Reloading(auth));
+    for (authority, is_known) in [(&ours, true), (&other, false)] {
+        let mut roots = mk8s_tls::rustls::RootCertStore::empty();
+        roots.add(ours.certificate().clone()).expect("root");
+        let mut tls12 = ClientConfig::builder_with_provider(mk8s_tls::provider())
+            .with_protocol_versions(&[&mk8s_tls::rustls::version::TLS12])
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_client_cert_resolver(reloading(&client_certificate(authority)));
+        tls12.alpn_protocols = vec![b"h2".to_vec()];
+        let met = shake_hands(server.clone(), Arc::new(tls12)).await;
+        assert_eq!(met.is_ok(), is_known, "{met:?}");
+        if let Ok(met) = met {
+            assert_eq!((met.version, met.resumed), (TLSv1_2, false));
+            assert_eq!(met.peer.expect("a certificate").common_name, "jane");
+        }
+    }
 }
 
 #[tokio::test]

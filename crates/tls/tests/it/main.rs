@@ -2,7 +2,12 @@
 
 mod authority;
 mod handshake;
+mod issuing;
+mod ocsp;
+mod openssl;
+mod overdue;
 mod pin;
 mod reload;
 mod requests;
+mod revocation;
 mod support;

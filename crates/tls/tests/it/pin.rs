@@ -176,3 +176,19 @@ async fn it_works_over_a_socket() {
     let error = probe("127.0.0.1", port, SECOND).await.expect_err("nobody there");
     assert!(matches!(error, PinError::Connect { .. }), "{error}");
 }
+
+#[test]
+fn a_servers_certificate_is_looked_at_before_it_is_served() {
+    let ours = authority();
+    let chain = server_certificate(&ours).chain;
+    let planned = |host: &str| PresentedChain::planned(host, &chain).expect("a name");
+    planned("localhost")
+        .verify(&trust(&ours), now())
+        .expect("verified");
+    let error = planned("other.example.com").verify(&trust(&ours), now());
+    assert!(matches!(error, Err(PinError::WrongName(name)) if name == "other.example.com"));
+    let error = planned("localhost").verify(&trust(&authority()), now());
+    assert!(matches!(error, Err(PinError::NoAuthority)));
+    let error = PresentedChain::planned("not a name", &chain);
+    assert!(matches!(error, Err(PinError::BadHost(_))));
+}
