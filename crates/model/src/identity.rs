@@ -99,6 +99,12 @@ impl Identity {
         self.groups.iter().map(|g| &**g)
     }
 
+    /// The same, proven in another way.
+    #[must_use]
+    pub fn proven_by(self, method: AuthMethod) -> Self {
+        Self { method, ..self }
+    }
+
     /// How the identity was proven.
     pub fn method(&self) -> AuthMethod {
         self.method
