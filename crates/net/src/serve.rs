@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,10 +16,14 @@ use hyper::{
     body::Incoming,
     rt::{Read, Write},
     server::conn::{http1, http2},
+    service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mk8s_tls::{ServerConfig, TlsAcceptor};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tracing::debug;
 
 use crate::{Body, combine::Combined, drain::Watch, status::Status};
@@ -30,6 +35,8 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a connection that is drained is still listened to if nothing was ever asked on it: its first request may be
 /// on its way.
 const FIRST_WORD_WHILE_DRAINING: Duration = Duration::from_secs(1);
+/// How long a client that was refused is still listened to.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Streams that one client connection may have open; client-go opens another connection beyond.
 pub const CLIENT_STREAMS: u32 = 250;
 
@@ -46,26 +53,78 @@ pub enum Protocol {
 }
 
 /// Takes TLS off a new connection, within [`HEAD_TIMEOUT`]. None if the handshake failed, which is the client's affair
-/// and only logged. In a box, and so are the means to get it: what holds the connection from now on stays small, and there
-/// may be thousands.
+/// and only logged.
 pub async fn tls(
     config: Arc<ServerConfig>,
     stream: TcpStream,
 ) -> Option<Box<mk8s_tls::ServerTlsStream<TcpStream>>> {
     let peer = stream.peer_addr().ok();
-    let accept = Box::pin(TlsAcceptor::from(config).accept(stream));
+    handshake(config, stream)
+        .await
+        .inspect_err(|error| debug!(?peer, %error, "TLS handshake failed"))
+        .ok()
+}
+
+/// The same for a door that has something to say about it. In a box, and so are the means to get it: what holds the
+/// connection from now on stays small, and there may be thousands.
+///
+/// # Errors
+/// Why there is no TLS on it: a certificate that was refused, say.
+pub async fn handshake(
+    config: Arc<ServerConfig>,
+    stream: TcpStream,
+) -> std::io::Result<Box<mk8s_tls::ServerTlsStream<TcpStream>>> {
+    let accept = Box::pin(TlsAcceptor::from(config).accept(stream).into_fallible());
     match tokio::time::timeout(HEAD_TIMEOUT, accept).await {
-        Ok(Ok(stream)) => Some(Box::new(stream)),
-        Ok(Err(error)) => {
-            debug!(?peer, %error, "TLS handshake failed");
-            None
+        Ok(Ok(accepted)) => Ok(Box::new(accepted)),
+        Ok(Err((error, stream))) => {
+            tokio::spawn(farewell(stream));
+            Err(error)
         }
-        Err(_) => {
-            debug!(?peer, "TLS handshake took too long");
-            None
-        }
+        Err(_) => Err(std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            "the client took too long",
+        )),
     }
 }
+
+/// Lets a client that was refused read why. In TLS 1.3 it may have sent its first request before it can know; closed with that
+/// unread, the connection would be reset, and the alert that is under way be lost with it.
+async fn farewell(mut stream: TcpStream) {
+    let unread = async {
+        stream.shutdown().await?;
+        tokio::io::copy(
+            &mut (&mut stream).take(MAX_HEAD_BYTES as u64),
+            &mut tokio::io::sink(),
+        )
+        .await
+    };
+    // Whatever comes of it, there is nobody to tell.
+    let _ = tokio::time::timeout(FAREWELL, unread).await;
+}
+
+/// What a connection's requests are answered by, for doors that always have an answer. Each answer's future is in a box: it is
+/// large, and hyper would keep room for it in the connection.
+pub fn answering<F, Fut>(
+    answer: F,
+) -> impl hyper::service::Service<
+    Request<Incoming>,
+    Response = Response<Body>,
+    Error = Infallible,
+    Future = Answered,
+>
+where
+    F: Fn(Request<Incoming>) -> Fut,
+    Fut: Future<Output = Response<Body>> + Send + 'static,
+{
+    service_fn(move |request| -> Answered {
+        let answered = answer(request);
+        Box::pin(async move { Ok(answered.await) })
+    })
+}
+
+/// An answer that is waited for.
+pub type Answered = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 /// Which HTTP a TLS client asked for.
 pub fn negotiated(stream: &mk8s_tls::ServerTlsStream<TcpStream>) -> Protocol {

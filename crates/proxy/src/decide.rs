@@ -1,6 +1,6 @@
 //! May they? The step that turns a request into a [`Permitted`] one.
 
-use std::{net::IpAddr, time::Instant};
+use std::{any::Any, net::IpAddr, sync::Arc, time::Instant};
 
 use mk8s_model::{ClusterName, Decision, Denial, Grant, Identity, KubeRequest};
 use tokio::sync::watch;
@@ -19,6 +19,9 @@ pub struct Caller {
     pub source: IpAddr,
     /// Until when the door's proof of identity holds. Streams end then.
     pub until: Option<Instant>,
+    /// What the authorizer knows them by is there as long as this is. It goes along with each request, because a stream may
+    /// outlive the connection's own part of the door: what comes after an upgrade does.
+    pub held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// Decides. Implementations are pure and quick: they are asked on every request, and again on live streams whenever

@@ -6,7 +6,7 @@
 //! 2. classify: what Kubernetes will take it for ([`mk8s_model::KubeRequest`]);
 //! 3. [`decide`]: may they? Only an allowed request becomes a [`Permitted`], and only a [`Permitted`] can be forwarded;
 //! 4. [`audit`]: written down before anything leaves, and again when it ended, however it ended;
-//! 5. [`upstream`] and [`rewrite`]: to which cluster, with which credentials, in which name;
+//! 5. [`upstream`], [`reroute`] and [`rewrite`]: to which cluster and path, with which credentials, in which name;
 //! 6. [`forward`]: over pooled HTTP/2, or HTTP/1.1 for upgrades; streamed both ways, replayed only where that is safe.
 //!
 //! What people ask about themselves is answered by both who decide ([`review`]).
@@ -20,6 +20,7 @@ pub mod error;
 pub mod forward;
 pub mod lifetime;
 pub mod path;
+pub mod reroute;
 mod review;
 pub mod rewrite;
 pub mod sanitize;
@@ -29,5 +30,6 @@ pub mod upstream;
 pub use audit::{AuditLog, AuditUnavailable};
 pub use decide::{Authorizer, Caller, Permitted};
 pub use path::{Inbound, Proxy};
+pub use reroute::{InvalidReroute, Reroute};
 pub use upgrade::Upgrade;
-pub use upstream::{Clusters, Direct, Unroutable, Upstream};
+pub use upstream::{Clusters, Direct, OnlyCluster, Unroutable, Upstream};

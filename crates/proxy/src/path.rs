@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use jiff::Timestamp;
 use mk8s_model::{AuditId, ClusterName, KubeRequest, Outcome, Verb};
 use mk8s_net::{Body, BoxError, gather::Gathered, link::Traffic, pace::Paced, status::Status};
@@ -15,6 +15,7 @@ use crate::{
     error::{ForwardError, PathError},
     forward::{self, Accounted, Outbound, OutboundBody, OutboundUpgrade, Upgraded},
     lifetime::{Leash, Standing},
+    reroute::{self, Reroute},
     review,
     rewrite::{self, Head},
     sanitize::{self, Audience, Impersonation},
@@ -29,6 +30,9 @@ pub struct Proxy {
     clusters: Arc<dyn Clusters>,
     audit: Arc<dyn AuditLog>,
     impersonation: Impersonation,
+    reroutes: Arc<[Reroute]>,
+    /// Where clients are sent who want to talk to a workload: the API server's own `https://host:port`.
+    interactive_at: Option<Arc<str>>,
 }
 
 /// A request as a door hands it over: the caller known, the path the API server's own.
@@ -58,6 +62,8 @@ impl Proxy {
             clusters,
             audit,
             impersonation: Impersonation::Refused,
+            reroutes: Arc::new([]),
+            interactive_at: None,
         }
     }
 
@@ -66,6 +72,21 @@ impl Proxy {
     #[must_use]
     pub fn relaying_impersonation(mut self) -> Self {
         self.impersonation = Impersonation::Relayed;
+        self
+    }
+
+    /// The same path, with requests that are answered somewhere else.
+    #[must_use]
+    pub fn rerouting(mut self, rules: impl Into<Arc<[Reroute]>>) -> Self {
+        self.reroutes = rules.into();
+        self
+    }
+
+    /// The same path, on which exec, attach and port-forward are answered with the same path at `server`
+    /// (`https://host:port`), and status 307. The client goes there with its own credentials, past us.
+    #[must_use]
+    pub fn redirecting_interactive(mut self, server: &str) -> Self {
+        self.interactive_at = Some(server.trim_end_matches('/').into());
         self
     }
 
@@ -164,6 +185,7 @@ impl Proxy {
                     .path_and_query()
                     .cloned()
                     .unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
+                let path = reroute::apply(&self.reroutes, kube, &path).unwrap_or(path);
                 let head = rewrite::head(&upstream, method.clone(), &path, headers, &caller.identity, id)
                     .map_err(|source| PathError::Forward {
                         cluster: cluster.clone(),
@@ -177,12 +199,16 @@ impl Proxy {
         };
         let traffic = traffic(kube);
         let is_long_running = kube.is_some_and(|k| k.is_long_running(uri.query()));
+        let is_interactive = matches!(kube, Some(KubeRequest::Resource(r)) if r.interactive().is_some());
+        if is_interactive && let Some(server) = &self.interactive_at {
+            return Err(elsewhere(server, &uri, ticket).into());
+        }
         let kind = Kind {
             traffic,
             flow: flow(traffic, is_long_running, &upstream),
             is_long_running,
             is_watch: matches!(kube, Some(KubeRequest::Resource(r)) if r.verb == Verb::Watch),
-            is_interactive: matches!(kube, Some(KubeRequest::Resource(r)) if r.interactive().is_some()),
+            is_interactive,
             refuses_us: refuses_us(kube, &upstream),
             is_review: kube.is_some_and(review::is_review),
         };
@@ -386,6 +412,23 @@ where
     sanitize::response(response.headers_mut());
     ticket.answered(response.status().as_u16());
     response.map(|body| Body::boxed(Accounted::new(body, ticket, leash, ends_softly)))
+}
+
+/// Sends the client to the API server itself, with method and body as they are (RFC 9110, 15.4.8).
+fn elsewhere(server: &str, uri: &Uri, mut ticket: Ticket) -> Response<Body> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let response = match HeaderValue::try_from(format!("{server}{path}")) {
+        Ok(location) => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+            response.headers_mut().insert(header::LOCATION, location);
+            response
+        }
+        Err(_) => Status::bad_request("the path can't be read").into_response(),
+    };
+    ticket.answered(response.status().as_u16());
+    ticket.end(Outcome::Complete);
+    response
 }
 
 fn refuse(

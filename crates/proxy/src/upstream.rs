@@ -43,6 +43,16 @@ pub trait Clusters: Send + Sync + 'static {
     fn upstream(&self, cluster: &ClusterName) -> Result<Upstream, Unroutable>;
 }
 
+/// The one cluster there is, whatever it is called.
+#[derive(Clone, Debug)]
+pub struct OnlyCluster(pub Upstream);
+
+impl Clusters for OnlyCluster {
+    fn upstream(&self, _: &ClusterName) -> Result<Upstream, Unroutable> {
+        Ok(self.0.clone())
+    }
+}
+
 /// Why there is no way to a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unroutable {

@@ -4,12 +4,14 @@
 //! list that somebody wrote down (an outcome, a verb, a cluster), never from what a client sent (a path, a user, an
 //! address).
 
+mod answers;
 mod logging;
 mod metrics;
 mod process;
 mod traces;
 
-pub use logging::{InvalidLogFormat, LogFormat, LoggingError, init_logging, subscriber};
+pub use answers::Answers;
+pub use logging::{InvalidLogFormat, LogFormat, LogSettings, LoggingError, init_logging, subscriber};
 pub use metrics::{Metrics, OPENMETRICS_CONTENT_TYPE};
 pub use prometheus_client;
 pub use traces::{RequestSpan, Traces, TracesError};

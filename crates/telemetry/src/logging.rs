@@ -23,6 +23,25 @@ pub enum LogFormat {
     Json,
 }
 
+/// What a program's configuration file says of its log: `log: {format: json, filter: info}`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// How the lines look.
+    pub format: LogFormat,
+    /// A level, or levels by module.
+    pub filter: String,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            filter: "info".to_owned(),
+        }
+    }
+}
+
 /// The text names no format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no log format; use \"text\" or \"json\"")]
