@@ -3,9 +3,15 @@
 //!
 //! Nothing is dialled here, and nothing is read but what is named: no variable of the environment, no default place.
 
+#[cfg(feature = "client")]
+mod client;
 pub mod in_cluster;
 pub mod kubeconfig;
 pub mod secret;
+mod settings;
 mod target;
 
+#[cfg(feature = "client")]
+pub use client::client;
+pub use settings::{ConnectError, Settings};
 pub use target::{Target, TargetError};

@@ -1,42 +1,21 @@
 //! One event of one cluster's watch, and how it is written as one of all.
 
+use mk8s_lists::{Event, Kind, Malformed, Members};
 use mk8s_model::ClusterName;
 use serde_json::{Value, value::RawValue};
 
 use crate::{
     failure::named,
-    json::{Malformed, Members, Object},
     metadata::{Edit, Mark},
     table::Columns,
 };
 
-/// Marks the bookmark after the last initial event.
-/// Source: `k8s.io/apimachinery/pkg/apis/meta/v1/types.go`, `InitialEventsAnnotationKey`.
-const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
-
-/// An event, read as far as it concerns us.
+/// An event of one cluster.
 #[derive(Debug)]
-pub(crate) struct Event<'a> {
-    pub(crate) kind: Kind,
-    /// The object's resource version, if it has one.
-    pub(crate) resource_version: Option<String>,
+pub(crate) struct ClusterEvent<'a> {
+    pub(crate) event: Event<'a>,
     /// The columns of a table, where the event says them.
     pub(crate) columns: Option<Columns>,
-    name: &'a str,
-    object: Object<'a>,
-    /// What the event has for its object, as it is.
-    text: &'a str,
-    rows: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// `ADDED`, `MODIFIED`, `DELETED`.
-    Object,
-    Bookmark,
-    /// The bookmark after the last initial event.
-    InitialEventsEnd,
-    Error,
 }
 
 /// How a table's rows are to be written.
@@ -50,57 +29,14 @@ pub(crate) struct Layout<'a> {
     pub(crate) are_new: bool,
 }
 
-impl<'a> Event<'a> {
+impl<'a> ClusterEvent<'a> {
     pub(crate) fn parse(text: &'a [u8]) -> Result<Self, Malformed> {
-        let event = Object::parse(std::str::from_utf8(text)?)?;
-        let name = event
-            .text("type")?
-            .ok_or(Malformed::Nonsense("an event has no type"))?;
-        let text = event
-            .text("object")?
-            .ok_or(Malformed::Nonsense("an event has no object"))?;
-        let object = Object::parse(text)?;
-        let metadata = object.object("metadata")?;
-        let mut rows: Option<Vec<&RawValue>> = None;
-        let mut columns = None;
-        if object.string("kind")?.as_deref() == Some("Table") {
-            let text = object.text("rows")?.unwrap_or("null");
-            rows = Some(serde_json::from_str::<Option<_>>(text)?.unwrap_or_default());
-            columns = Columns::parse(object.text("columnDefinitions")?.unwrap_or("null"))?;
-        }
-        // A table has rows of objects, of which a watch's has one.
-        let row = rows.as_ref().and_then(|rows| rows.first());
-        let row = row.map(|row| Object::parse(row.get())).transpose()?;
-        let row_object = row.map(|row| row.object("object")).transpose()?.flatten();
-        let row_metadata = row_object
-            .map(|object| object.object("metadata"))
-            .transpose()?
-            .flatten();
-        let kind = match name {
-            r#""ERROR""# => Kind::Error,
-            r#""BOOKMARK""# if ends_initial(&metadata)? || ends_initial(&row_metadata)? => {
-                Kind::InitialEventsEnd
-            }
-            r#""BOOKMARK""# => Kind::Bookmark,
-            _ => Kind::Object,
+        let event = Event::parse(text)?;
+        let columns = match event.object.text("columnDefinitions")? {
+            Some(text) if event.is_table() => Columns::parse(text)?,
+            _ => None,
         };
-        let version = match version_of(&metadata)? {
-            Some(version) => Some(version),
-            None => version_of(&row_metadata)?,
-        };
-        Ok(Self {
-            kind,
-            resource_version: version,
-            columns,
-            name,
-            object,
-            text,
-            rows,
-        })
-    }
-
-    pub(crate) fn is_table(&self) -> bool {
-        self.rows.is_some()
+        Ok(Self { event, columns })
     }
 
     /// Writes the event with the clusters' resource version for its own. An error is written with the cluster's name
@@ -113,10 +49,10 @@ impl<'a> Event<'a> {
         out: &mut Vec<u8>,
     ) -> Result<(), Malformed> {
         let mut members = Members::begin(out);
-        members.text("type", self.name);
+        members.text("type", self.event.name);
         let out = members.name("object");
         // A bookmark is everybody's.
-        let mark = match self.kind {
+        let mark = match self.event.kind {
             Kind::Object => Mark::Put(cluster),
             _ => Mark::Leave,
         };
@@ -124,13 +60,13 @@ impl<'a> Event<'a> {
             mark,
             resource_version: Some(resource_version),
         };
-        match (self.kind, &self.rows, layout) {
+        match (self.event.kind, &self.event.rows, layout) {
             (Kind::Error, ..) => {
-                let status: Value = serde_json::from_str(self.text)?;
+                let status: Value = serde_json::from_str(self.event.text)?;
                 out.extend_from_slice(named(status, cluster).to_string().as_bytes());
             }
             (_, Some(rows), Some(layout)) => self.write_table(rows, layout, cluster, &edit, out)?,
-            _ => edit.parsed(&self.object, out)?,
+            _ => edit.parsed(&self.event.object, out)?,
         }
         members.end();
         Ok(())
@@ -146,10 +82,10 @@ impl<'a> Event<'a> {
     ) -> Result<(), Malformed> {
         let places = layout.seen.places(layout.theirs);
         let mut members = Members::begin(out);
-        for (name, value) in self.object.iter() {
+        for (name, value) in self.event.object.iter() {
             match name {
                 "metadata" => {
-                    let metadata = self.object.object("metadata")?;
+                    let metadata = self.event.object.object("metadata")?;
                     // A list's metadata has no annotations.
                     let edit = Edit {
                         mark: Mark::Leave,
@@ -184,32 +120,4 @@ impl<'a> Event<'a> {
         members.end();
         Ok(())
     }
-}
-
-/// The last event of a watch: why it can't go on.
-pub(crate) fn write_error(status: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(br#"{"type":"ERROR","object":"#);
-    out.extend_from_slice(status);
-    out.extend_from_slice(b"}\n");
-}
-
-fn version_of(metadata: &Option<Object<'_>>) -> Result<Option<String>, Malformed> {
-    let version = metadata
-        .as_ref()
-        .map(|metadata| metadata.string("resourceVersion"))
-        .transpose()?
-        .flatten();
-    Ok(version
-        .map(Into::into)
-        .filter(|version: &String| !version.is_empty()))
-}
-
-fn ends_initial(metadata: &Option<Object<'_>>) -> Result<bool, Malformed> {
-    let Some(metadata) = metadata else {
-        return Ok(false);
-    };
-    let Some(annotations) = metadata.object("annotations")? else {
-        return Ok(false);
-    };
-    Ok(annotations.string(INITIAL_EVENTS_END)?.as_deref() == Some("true"))
 }

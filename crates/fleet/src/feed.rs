@@ -5,17 +5,12 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use http::{HeaderValue, Request};
-use http_body_util::BodyExt as _;
+use mk8s_lists::{Broken, Failure, Watch};
 use mk8s_model::ClusterName;
 use mk8s_net::Body;
 use tokio::time::Instant;
 
-use crate::{
-    Ask,
-    answer::{Broken, succeeded},
-    failure::Failure,
-    splitter::StreamSplitter,
-};
+use crate::{Ask, answer::succeeded};
 
 /// How long a watch lives at least, if it is to be taken up again: one that ends at once would be asked for without a pause.
 const SHORT: Duration = Duration::from_secs(1);
@@ -38,8 +33,7 @@ pub(crate) enum Step {
 /// A cluster's watch that has begun.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    body: Body,
-    splitter: StreamSplitter,
+    watch: Watch,
     began: Instant,
     pub(crate) warnings: Vec<HeaderValue>,
 }
@@ -56,8 +50,7 @@ impl Feed {
     ) -> Result<Self, Failure> {
         let (warnings, body) = succeeded(cluster, ask.ask(cluster, request).await).await?;
         Ok(Self {
-            body,
-            splitter: StreamSplitter::default(),
+            watch: Watch::new(body),
             began: Instant::now(),
             warnings,
         })
@@ -67,7 +60,7 @@ impl Feed {
     pub(crate) fn steps(self) -> impl Stream<Item = Step> + Send {
         stream::unfold(Some(self), async |feed| {
             let mut feed = feed?;
-            match feed.next().await {
+            match feed.watch.next().await {
                 Ok(Some(event)) => Some((Step::Event(event), Some(feed))),
                 Ok(None) => {
                     let at_once = feed.began.elapsed() < SHORT;
@@ -91,26 +84,5 @@ impl Feed {
             Ok(feed) => Either::Left(feed.steps()),
             Err(why) => Either::Right(stream::once(std::future::ready(Step::Refused(why)))),
         })
-    }
-
-    async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
-        loop {
-            if let Some(event) = self.splitter.next()? {
-                return Ok(Some(event));
-            }
-            match self.body.frame().await {
-                Some(Ok(frame)) => {
-                    if let Some(data) = frame.data_ref() {
-                        self.splitter.push(data);
-                    }
-                }
-                Some(Err(why)) => return Err(Broken::Body(why)),
-                None => {
-                    // Cut off within an event is not the end of a watch, however the body says it.
-                    self.splitter.finish().map_err(|why| Broken::Body(why.into()))?;
-                    return Ok(None);
-                }
-            }
-        }
     }
 }

@@ -41,20 +41,16 @@
 //! on. The bookmark that ends initial events (`sendInitialEvents`) is sent when all clusters have sent theirs; up to then the
 //! resource version says where the client began, because initial events have no order to resume from.
 
-mod accept;
 mod answer;
 mod event;
 mod failure;
 mod feed;
-mod json;
 mod list;
 pub mod mark;
 mod metadata;
 mod page;
 mod protobuf;
-mod splitter;
 mod table;
-mod template;
 mod token;
 mod version;
 mod watch;
@@ -117,7 +113,7 @@ fn answer(warnings: impl Iterator<Item = http::HeaderValue>, body: Body) -> Resp
     const WARNING: HeaderName = http::header::WARNING;
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    failure::head(headers);
+    mk8s_lists::head(headers);
     for warning in warnings {
         if !headers.get_all(WARNING).iter().any(|known| *known == warning) {
             headers.append(WARNING, warning);

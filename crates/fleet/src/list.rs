@@ -6,15 +6,14 @@ use futures_util::{future, stream};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::StreamBody;
+use mk8s_lists::{Change, Failure, Template};
 use mk8s_model::ClusterName;
 use mk8s_net::{Body, status::Status};
 
 use crate::{
     Ask,
-    answer::Answer,
-    failure::Failure,
+    answer::{self, Answer},
     page::{Listed, Page, request_for},
-    template::{Change, Template},
     token::{self, Progress},
     version::Requested,
 };
@@ -36,7 +35,7 @@ async fn begin(
     if clusters.is_empty() {
         return Err(Status::not_found("there is no cluster to ask").into());
     }
-    let template = Template::new(request)?;
+    let template = answer::template(request)?;
     let token = template.value("continue").filter(|token| !token.is_empty());
     let (listed, room) = match token {
         None => first_page(&*ask, &template, clusters).await?,
@@ -84,7 +83,7 @@ async fn first_page(
             }
         }
         let mut listed = Listed::new(cluster, None, None);
-        let request = template.request(&changes)?;
+        let request = answer::request(template, &changes)?;
         let response = ask.ask(&listed.cluster, request).await;
         listed.answer = Some(Answer::open(&listed.cluster, response).await?);
         Ok::<_, Failure>(listed)

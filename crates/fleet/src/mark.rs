@@ -8,11 +8,11 @@
 
 use std::borrow::Cow;
 
+use mk8s_lists::{Malformed, Members, Object};
 use mk8s_model::ClusterName;
 use mk8s_net::status::Status;
 
 use crate::{
-    json::{Malformed, Members, Object},
     metadata::{Edit, Mark},
     protobuf,
     version::{PREFIX, Versions},

@@ -1,11 +1,9 @@
 //! Putting the mark into an object's metadata, and taking it out.
 
+use mk8s_lists::{Malformed, Members, Object};
 use mk8s_model::ClusterName;
 
-use crate::{
-    json::{Malformed, Members, Object},
-    mark::ANNOTATION,
-};
+use crate::mark::ANNOTATION;
 
 /// What is to become of an object's metadata.
 #[derive(Clone, Copy, Debug)]

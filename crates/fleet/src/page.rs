@@ -4,18 +4,17 @@ use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use http::Request;
+use mk8s_lists::{Broken, Change, Failure, ListMeta, Malformed, Member, Members, Template};
 use mk8s_model::ClusterName;
 use mk8s_net::{Body, BoxError};
 use tracing::debug;
 
 use crate::{
     Ask,
-    answer::{Answer, Broken, ListMeta, Member},
-    failure::Failure,
-    json::{Malformed, Members},
+    answer::{self, Answer},
+    failure::unreadable,
     metadata::{Edit, Mark},
     table::{Columns, Places},
-    template::{Change, Template},
     token::{self, Position, Progress},
     version::Versions,
 };
@@ -95,7 +94,13 @@ impl Listed {
 
     /// Takes in what the list says of itself, as far as that is known.
     fn learn(&mut self) -> Result<Option<ListMeta>, Malformed> {
-        let Some(meta) = self.answer.as_ref().map(Answer::meta).transpose()?.flatten() else {
+        let Some(meta) = self
+            .answer
+            .as_ref()
+            .map(|answer| answer.list.meta())
+            .transpose()?
+            .flatten()
+        else {
             return Ok(None);
         };
         if self.resource_version.is_none() {
@@ -138,17 +143,17 @@ impl Page {
                 continue;
             };
             if at == page.first {
-                page.listed.clone_from(&answer.listed);
-                page.kind = answer.member("kind").map(str::to_owned);
+                page.listed.clone_from(&answer.list.listed);
+                page.kind = answer.list.member("kind").map(str::to_owned);
             } else if let Some(why) = page.misfit(answer) {
-                return Err(Failure::unreadable(&page.clusters[at].cluster, &why));
+                return Err(unreadable(&page.clusters[at].cluster, &why));
             }
             if let Some(theirs) = &answer.columns {
                 page.columns.get_or_insert_default().add(theirs);
             }
             let listed = &mut page.clusters[at];
             if let Err(why) = listed.learn() {
-                return Err(Failure::unreadable(&listed.cluster, &why));
+                return Err(unreadable(&listed.cluster, &why));
             }
         }
         page.open();
@@ -157,9 +162,10 @@ impl Page {
 
     /// What keeps an answer from being part of the same list.
     fn misfit(&self, answer: &Answer) -> Option<&'static str> {
-        let kind = answer.member("kind");
+        let kind = answer.list.member("kind");
         let is_other = kind.is_some() && self.kind.is_some() && kind != self.kind.as_deref();
-        (is_other || answer.listed != self.listed).then_some("it is of another kind than the other clusters'")
+        (is_other || answer.list.listed != self.listed)
+            .then_some("it is of another kind than the other clusters'")
     }
 
     /// Writes what comes before the objects.
@@ -168,13 +174,13 @@ impl Page {
             return;
         };
         let mut members = Members::begin(&mut self.out);
-        for member in &answer.members {
+        for member in &answer.list.members {
             if !is_ours(&member.name) {
                 members.text(&member.name, &member.value);
             }
         }
         // Metadata stays, to be looked at; whatever comes behind the objects is told from what was written.
-        answer.members.retain(|member| is_ours(&member.name));
+        answer.list.members.retain(|member| is_ours(&member.name));
         if let Some(columns) = &self.columns {
             columns.write(members.name("columnDefinitions"));
         }
@@ -213,7 +219,7 @@ impl Page {
             }
             return Ok(());
         };
-        let Some(object) = answer.next().await? else {
+        let Some(object) = answer.list.next().await? else {
             return self.end_of_cluster();
         };
         if listed.skip > listed.sent {
@@ -272,7 +278,7 @@ impl Page {
         if (listed.resource_version.is_none() || is_unnamed)
             && let Some(answer) = &mut listed.answer
         {
-            answer.skip_rest().await?;
+            answer.list.skip_rest().await?;
         }
         if listed.resource_version.is_none() {
             listed.learn()?;
@@ -293,7 +299,7 @@ impl Page {
         if let Some(answer) = self.clusters[self.at].answer.take()
             && self.at == self.first
         {
-            self.later = answer.members;
+            self.later = answer.list.members;
         }
         self.at += 1;
     }
@@ -413,7 +419,7 @@ pub(crate) fn request_for(
             ("resourceVersion", version),
         ]),
     }
-    template.request(&changes)
+    answer::request(template, &changes)
 }
 
 /// What a list of several clusters says otherwise than each of them.

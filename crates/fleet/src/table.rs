@@ -1,12 +1,10 @@
 //! Tables, as `kubectl get` asks for them: whose columns the clusters' versions may not agree on.
 
+use mk8s_lists::{Malformed, Members, Object, write_string};
 use mk8s_model::ClusterName;
 use serde_json::value::RawValue;
 
-use crate::{
-    json::{Malformed, Members, Object, write_string},
-    metadata::Edit,
-};
+use crate::metadata::Edit;
 
 /// The column that says which cluster an object is in. It stands after the first one, which is the name.
 const CLUSTER_COLUMN: &str = r#"{"name":"Cluster","type":"string","format":"","description":"The cluster that the object is in.","priority":0}"#;

@@ -10,20 +10,17 @@ use futures_util::{
 use http::{Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::StreamBody;
+use mk8s_lists::{Broken, Change, Failure, Kind, Malformed, Template, write_error};
 use mk8s_model::ClusterName;
 use mk8s_net::{Body, BoxError, gather::Gathered, status::Status};
 use tokio::time::Instant;
 use tracing::debug;
 
 use crate::{
-    Ask,
-    answer::Broken,
-    event::{self, Event, Kind, Layout},
-    failure::Failure,
+    Ask, answer,
+    event::{ClusterEvent, Layout},
     feed::{Feed, Step},
-    json::Malformed,
     table::Columns,
-    template::{Change, Template},
     version::{Requested, Versions},
 };
 
@@ -45,7 +42,7 @@ async fn begin(
     if clusters.is_empty() {
         return Err(Status::not_found("there is no cluster to ask").into());
     }
-    let template = Template::new(request)?;
+    let template = answer::template(request)?;
     let version = template.value("resourceVersion").unwrap_or_default();
     let requested = Requested::read(&version, &clusters).map_err(|_| {
         Status::expired(format!(
@@ -54,7 +51,7 @@ async fn begin(
     })?;
     let began = Instant::now();
     let asked = clusters.iter().map(async |cluster| {
-        let request = template.request(&first_time(&requested, cluster))?;
+        let request = answer::request(&template, &first_time(&requested, cluster))?;
         Feed::begin(&*ask, cluster, request).await
     });
     let feeds = future::try_join_all(asked).await?;
@@ -186,7 +183,7 @@ impl Merged {
             Step::Refused(why) => {
                 debug!(%cluster, code = %why.code(), "a watch over several clusters ends, because one's wasn't taken up again");
                 if why.code() == StatusCode::GONE {
-                    event::write_error(why.status(), out);
+                    write_error(why.status(), out);
                 }
                 self.is_over = true;
             }
@@ -195,9 +192,10 @@ impl Merged {
     }
 
     fn event(&mut self, at: usize, text: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
-        let event = Event::parse(text)?;
+        let read = ClusterEvent::parse(text)?;
+        let event = &read.event;
         let watched = &mut self.clusters[at];
-        if let Some(columns) = &event.columns {
+        if let Some(columns) = &read.columns {
             watched.columns = Some(columns.clone());
         }
         if event.kind == Kind::InitialEventsEnd && watched.is_initial {
@@ -234,7 +232,7 @@ impl Merged {
             theirs,
             are_new,
         });
-        event.write(&watched.cluster, &self.versions.to_string(), layout, out)?;
+        read.write(&watched.cluster, &self.versions.to_string(), layout, out)?;
         out.push(b'\n');
         Ok(())
     }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 /// Why an answer can't be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Malformed {
+pub enum Malformed {
     /// It isn't JSON, or has another type than it should.
     #[error("it is not the JSON it should be: {0}")]
     Json(#[from] serde_json::Error),
@@ -36,15 +36,22 @@ pub(crate) enum Malformed {
 
 /// An object, not read any deeper than its members.
 #[derive(Debug)]
-pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
-    pub(crate) fn parse(text: &'a str) -> Result<Self, Malformed> {
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// [`Malformed::Json`] if it is none.
+    pub fn parse(text: &'a str) -> Result<Self, Malformed> {
         Ok(serde_json::from_str(text)?)
     }
 
     /// A member's text.
-    pub(crate) fn text(&self, key: &'static str) -> Result<Option<&'a str>, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed::Twice`] if it is there twice.
+    pub fn text(&self, key: &'static str) -> Result<Option<&'a str>, Malformed> {
         let mut found = self.0.iter().filter(|(name, _)| name == key);
         let value = found.next().map(|(_, value)| value.get());
         if found.next().is_some() {
@@ -54,7 +61,10 @@ impl<'a> Object<'a> {
     }
 
     /// A member that is a string; `None` if there is none, or it is null.
-    pub(crate) fn string(&self, key: &'static str) -> Result<Option<Cow<'a, str>>, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is something else, or there twice.
+    pub fn string(&self, key: &'static str) -> Result<Option<Cow<'a, str>>, Malformed> {
         let Some(text) = self.text(key)? else {
             return Ok(None);
         };
@@ -62,14 +72,18 @@ impl<'a> Object<'a> {
     }
 
     /// A member that is an object; `None` if there is none, or it is null.
-    pub(crate) fn object(&self, key: &'static str) -> Result<Option<Self>, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is something else, or there twice.
+    pub fn object(&self, key: &'static str) -> Result<Option<Self>, Malformed> {
         match self.text(key)? {
             None | Some("null") => Ok(None),
             Some(text) => Self::parse(text).map(Some),
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
+    /// All members, in order: name and text.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
         self.0.iter().map(|(name, value)| (&**name, value.get()))
     }
 }
@@ -103,19 +117,21 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Writes an object, member by member.
-pub(crate) struct Members<'o> {
+#[derive(Debug)]
+pub struct Members<'o> {
     out: &'o mut Vec<u8>,
     is_first: bool,
 }
 
 impl<'o> Members<'o> {
-    pub(crate) fn begin(out: &'o mut Vec<u8>) -> Self {
+    /// Begins an object at the end of what was written.
+    pub fn begin(out: &'o mut Vec<u8>) -> Self {
         out.push(b'{');
         Self { out, is_first: true }
     }
 
     /// A name; its value is to be written next.
-    pub(crate) fn name(&mut self, name: &str) -> &mut Vec<u8> {
+    pub fn name(&mut self, name: &str) -> &mut Vec<u8> {
         if !std::mem::take(&mut self.is_first) {
             self.out.push(b',');
         }
@@ -125,22 +141,23 @@ impl<'o> Members<'o> {
     }
 
     /// A member whose value is JSON already.
-    pub(crate) fn text(&mut self, name: &str, value: &str) {
+    pub fn text(&mut self, name: &str, value: &str) {
         self.name(name).extend_from_slice(value.as_bytes());
     }
 
     /// A member that is a string.
-    pub(crate) fn string(&mut self, name: &str, value: &str) {
+    pub fn string(&mut self, name: &str, value: &str) {
         write_string(value, self.name(name));
     }
 
-    pub(crate) fn end(self) {
+    /// Ends it.
+    pub fn end(self) {
         self.out.push(b'}');
     }
 }
 
 /// Writes a string, quoted and escaped.
-pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
     // Neither a string's serialization nor a write to memory can fail.
     let written = serde_json::to_writer(out, text);
     debug_assert!(written.is_ok());

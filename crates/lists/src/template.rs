@@ -1,17 +1,11 @@
-//! The client's request, from which those to the clusters are made.
+//! The client's request, from which those to API servers are made.
 
 use std::fmt::Write as _;
 
-use http::{
-    HeaderMap, HeaderName, Method, Request, Uri,
-    header::{self, HeaderValue},
-    uri::PathAndQuery,
-};
+use http::{HeaderMap, Method, Request, Uri, uri::PathAndQuery};
 use mk8s_model::query;
-use mk8s_net::{Body, status::Status};
+use mk8s_net::Body;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-
-use crate::{accept, failure::Failure};
 
 /// What needs no encoding in a query (RFC 3986, 2.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
@@ -19,64 +13,47 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-/// What is about one answer's form and length, and not about ours.
-const NOT_PASSED_ON: [HeaderName; 9] = [
-    header::ACCEPT,
-    header::ACCEPT_ENCODING,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::IF_MATCH,
-    header::IF_MODIFIED_SINCE,
-    header::IF_NONE_MATCH,
-    header::IF_UNMODIFIED_SINCE,
-    header::RANGE,
-];
-
 /// What the client asked for.
 #[derive(Debug)]
-pub(crate) struct Template {
+pub struct Template {
     path: String,
     query: Option<String>,
     headers: HeaderMap,
 }
 
 /// A query parameter with its new value; `None` takes it out.
-pub(crate) type Change<'a> = (&'a str, Option<String>);
+pub type Change<'a> = (&'a str, Option<String>);
+
+/// With its changes, the request's target is longer than a URI may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the request is too long for a URI; ask for less at once")]
+pub struct TooLong;
 
 impl Template {
-    /// # Errors
-    /// 406, if the client takes no JSON.
-    pub(crate) fn new(request: Request<Body>) -> Result<Self, Failure> {
-        let (parts, _) = request.into_parts();
-        let accept = accept::narrow(&parts.headers)?;
-        let mut headers = parts.headers;
-        for name in &NOT_PASSED_ON {
-            headers.remove(name);
-        }
-        headers.insert(header::ACCEPT, accept);
-        // A list read while it comes can't be unpacked.
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        Ok(Self {
-            path: parts.uri.path().to_owned(),
-            query: parts.uri.query().map(str::to_owned),
+    /// Requests with this path and query, and these headers.
+    pub fn new(uri: &Uri, headers: HeaderMap) -> Self {
+        Self {
+            path: uri.path().to_owned(),
+            query: uri.query().map(str::to_owned),
             headers,
-        })
+        }
     }
 
     /// A parameter's value; `None` if it isn't there, or isn't text.
-    pub(crate) fn value(&self, key: &str) -> Option<String> {
+    pub fn value(&self, key: &str) -> Option<String> {
         String::from_utf8(query::value(self.query.as_deref(), key)?).ok()
     }
 
-    pub(crate) fn flag(&self, key: &str) -> bool {
+    /// Whether a parameter is set, as Kubernetes reads booleans.
+    pub fn flag(&self, key: &str) -> bool {
         query::flag(self.query.as_deref(), key)
     }
 
     /// The same request with other parameters.
     ///
     /// # Errors
-    /// 400, if it gets too long for a URI.
-    pub(crate) fn request(&self, changes: &[Change<'_>]) -> Result<Request<Body>, Failure> {
+    /// [`TooLong`], if it gets too long for a URI.
+    pub fn request(&self, changes: &[Change<'_>]) -> Result<Request<Body>, TooLong> {
         let kept = self.query.as_deref().unwrap_or_default().split('&');
         let kept = kept.filter(|pair| !pair.is_empty() && !changes.iter().any(|(key, _)| is_of(pair, key)));
         let mut target = self.path.clone();
@@ -93,9 +70,7 @@ impl Template {
                 separator = '&';
             }
         }
-        let target: PathAndQuery = target
-            .parse()
-            .map_err(|_| Status::bad_request("the request is too long once it is for one cluster"))?;
+        let target: PathAndQuery = target.parse().map_err(|_| TooLong)?;
         let mut request = Request::new(Body::empty());
         *request.method_mut() = Method::GET;
         *request.uri_mut() = Uri::from(target);
@@ -116,12 +91,10 @@ mod tests {
 
     #[test]
     fn parameters_are_replaced_however_they_are_written() {
-        let request = Request::get("/api/v1/pods?labelSelector=a%3Db&l%69mit=5&limit=6&x&continue=")
-            .header("accept-encoding", "gzip")
-            .header("user-agent", "kubectl")
-            .body(Body::empty())
-            .expect("request");
-        let template = Template::new(request).expect("JSON");
+        let uri = Uri::from_static("/api/v1/pods?labelSelector=a%3Db&l%69mit=5&limit=6&x&continue=");
+        let mut headers = HeaderMap::new();
+        headers.insert("user-agent", http::HeaderValue::from_static("kubectl"));
+        let template = Template::new(&uri, headers);
         assert_eq!(template.value("limit").as_deref(), Some("5"));
         let asked = template
             .request(&[
@@ -133,8 +106,6 @@ mod tests {
             asked.uri(),
             "/api/v1/pods?labelSelector=a%3Db&x&limit=2&continue=a%2Fb%3D~"
         );
-        assert_eq!(asked.headers()["accept"], "application/json");
-        assert_eq!(asked.headers()["accept-encoding"], "identity");
         assert_eq!(asked.headers()["user-agent"], "kubectl");
         let bare = template
             .request(&[
@@ -145,8 +116,9 @@ mod tests {
             ])
             .expect("request");
         assert_eq!(bare.uri(), "/api/v1/pods");
-        let request = Request::get("/api/v1/pods").body(Body::empty()).expect("request");
-        let plain = Template::new(request).expect("JSON");
+        let plain = Template::new(&Uri::from_static("/api/v1/pods"), HeaderMap::new());
         assert_eq!(plain.request(&[]).expect("request").uri(), "/api/v1/pods");
+        let long = template.request(&[("x", Some("y".repeat(1 << 16)))]);
+        assert_eq!(long.err(), Some(TooLong));
     }
 }

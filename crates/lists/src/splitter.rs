@@ -7,15 +7,23 @@ use crate::json::Malformed;
 
 /// The longest single value, in bytes. etcd takes objects of 1.5 MiB; written as JSON, with each `<` as `\u003c`, one may
 /// be six times that.
-pub(crate) const MAX_VALUE: usize = 16 << 20;
+pub const MAX_VALUE: usize = 16 << 20;
 
 /// What a list's text is made of.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Piece {
+pub enum Piece {
     /// A member of the list itself.
-    Member { name: String, value: Bytes },
+    Member {
+        /// Its name.
+        name: String,
+        /// JSON, as far as where it ends was looked at.
+        value: Bytes,
+    },
     /// The beginning of `items` or `rows`.
-    Begin { name: String },
+    Begin {
+        /// Which of the two.
+        name: String,
+    },
     /// One of them.
     Element(Bytes),
     /// Their end.
@@ -24,7 +32,7 @@ pub(crate) enum Piece {
 
 /// Takes a list apart: one JSON object, whose `items` or `rows` come one by one.
 #[derive(Debug, Default)]
-pub(crate) struct ListSplitter {
+pub struct ListSplitter {
     input: BytesMut,
     scan: Scan,
     state: State,
@@ -47,12 +55,19 @@ enum State {
 
 impl ListSplitter {
     /// More of the text.
-    pub(crate) fn push(&mut self, more: &[u8]) {
+    pub fn push(&mut self, more: &[u8]) {
         self.input.extend_from_slice(more);
     }
 
     /// The next piece; `None` if more of the text is needed first, or there is no more.
-    pub(crate) fn next(&mut self) -> Result<Option<Piece>, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is no list, or a value in it is larger than [`MAX_VALUE`].
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "nothing now doesn't mean nothing ever"
+    )]
+    pub fn next(&mut self) -> Result<Option<Piece>, Malformed> {
         loop {
             skip_whitespace(&mut self.input);
             let Some(&byte) = self.input.first() else {
@@ -103,7 +118,10 @@ impl ListSplitter {
     }
 
     /// There is no more.
-    pub(crate) fn finish(&self) -> Result<(), Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed::CutShort`] if there should be.
+    pub fn finish(&self) -> Result<(), Malformed> {
         match self.state {
             State::Done if self.input.is_empty() => Ok(()),
             _ => Err(Malformed::CutShort),
@@ -118,19 +136,26 @@ impl ListSplitter {
 
 /// Takes a watch apart: JSON objects one after the other.
 #[derive(Debug, Default)]
-pub(crate) struct StreamSplitter {
+pub struct StreamSplitter {
     input: BytesMut,
     scan: Scan,
 }
 
 impl StreamSplitter {
     /// More of the text.
-    pub(crate) fn push(&mut self, more: &[u8]) {
+    pub fn push(&mut self, more: &[u8]) {
         self.input.extend_from_slice(more);
     }
 
     /// The next object; `None` if more of the text is needed first, or there is no more.
-    pub(crate) fn next(&mut self) -> Result<Option<Bytes>, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is no object, or larger than [`MAX_VALUE`].
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "nothing now doesn't mean nothing ever"
+    )]
+    pub fn next(&mut self) -> Result<Option<Bytes>, Malformed> {
         skip_whitespace(&mut self.input);
         match self.input.first() {
             None => Ok(None),
@@ -140,7 +165,10 @@ impl StreamSplitter {
     }
 
     /// There is no more.
-    pub(crate) fn finish(&self) -> Result<(), Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed::CutShort`] if there should be.
+    pub fn finish(&self) -> Result<(), Malformed> {
         if self.input.is_empty() {
             Ok(())
         } else {

@@ -1,15 +1,10 @@
 //! Which forms of an answer a client takes, and which of them we can give.
 
-use http::{HeaderMap, HeaderValue, header};
-use mk8s_net::status::Status;
+use http::{HeaderMap, header};
 
-use crate::failure::Failure;
-
-/// The `Accept` to ask with: what of the client's own is JSON, in its order, parameters (`as=Table`) and weights kept.
-///
-/// # Errors
-/// 406, if nothing of it is.
-pub(crate) fn narrow(headers: &HeaderMap) -> Result<HeaderValue, Failure> {
+/// What of a client's `Accept` is JSON, in its order, parameters (`as=Table`) and weights kept; `*/*` counts as JSON. Without
+/// an `Accept`, that is plain JSON; nothing, if the client takes anything but JSON.
+pub fn json_ranges(headers: &HeaderMap) -> Vec<&str> {
     let mut kept: Vec<&str> = Vec::new();
     let mut is_restricted = false;
     for value in headers.get_all(header::ACCEPT) {
@@ -27,21 +22,13 @@ pub(crate) fn narrow(headers: &HeaderMap) -> Result<HeaderValue, Failure> {
         }
     }
     if !is_restricted {
-        return Ok(HeaderValue::from_static("application/json"));
+        kept.push("application/json");
     }
-    if kept.is_empty() {
-        return Err(Status::not_acceptable(
-            "several clusters answer together in JSON alone: accept application/json as well",
-        )
-        .into());
-    }
-    // Made of what was header text before.
-    HeaderValue::from_str(&kept.join(","))
-        .map_err(|_| Status::bad_request("the Accept header can't be read").into())
+    kept
 }
 
 /// Whether this is a content type that we can read.
-pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+pub fn is_json(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -66,8 +53,8 @@ mod tests {
         for value in accept {
             headers.append(header::ACCEPT, value.parse().expect("value"));
         }
-        let value = narrow(&headers).ok()?;
-        Some(value.to_str().expect("text").to_owned())
+        let kept = json_ranges(&headers).join(",");
+        (!kept.is_empty()).then_some(kept)
     }
 
     #[test]
