@@ -1,19 +1,20 @@
 //! `webhook.yaml`, its environment variables and flags: read once, here.
 
-mod duration;
-
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use mk8s_inject::{Settings, secrets::SecretsSettings};
-use mk8s_telemetry::LogFormat;
+use mk8s_model::duration;
+use mk8s_serving::{
+    BundlesIn, LeaseSettings, Place, SettingsError, Tls, TlsMode, TlsSettings, own_namespace,
+};
+use mk8s_telemetry::LogSettings;
 use serde::Deserialize;
 
-/// Where a pod finds the namespace it is in.
-const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
-/// What it is called wherever it needs a name and nobody gave another.
-const NAME: &str = "mk8s-webhook";
+/// What it is called wherever it needs a name and nobody gave another, and what its writes are marked with in an object's
+/// managed fields.
+pub(crate) const NAME: &str = "mk8s-webhook";
 
 /// Changes pods as they are created: a pod with the label mca.k8s.io/inject: "true" gets the API proxy mca-proxy.
 #[derive(Debug, Default, Parser)]
@@ -66,33 +67,19 @@ pub(crate) struct Arguments {
     log: Option<String>,
 }
 
-/// Where the certificate comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum TlsMode {
-    /// The replicas make an authority and a certificate of their own, kept in a Secret
-    #[serde(rename = "self")]
-    #[value(name = "self")]
-    SelfMade,
-    /// Files that cert-manager renews; the caBundle is cert-manager's business too
-    CertManager,
-    /// Files that somebody else renews
-    Given,
-}
-
 /// Everything the webhook needs to know.
 #[derive(Debug)]
 pub(crate) struct Config {
     /// None: port 8443 of all addresses.
     pub(crate) listen: Option<SocketAddr>,
-    pub(crate) kubernetes: Kubernetes,
+    pub(crate) kubernetes: mk8s_connect::Settings,
     pub(crate) tls: Tls,
     pub(crate) clients: Clients,
     pub(crate) injection: Settings,
     pub(crate) secrets: SecretsSettings,
     pub(crate) custom_resources: CustomResources,
     pub(crate) shutdown: Shutdown,
-    pub(crate) log: Log,
+    pub(crate) log: LogSettings,
 }
 
 /// What is done for the clusters and routes of sidecars.
@@ -103,67 +90,12 @@ pub(crate) struct CustomResources {
     pub(crate) status: bool,
 }
 
-/// Where the certificate comes from, and what comes with it.
-#[derive(Debug)]
-pub(crate) enum Tls {
-    SelfMade(SelfMade),
-    Files {
-        certificate: PathBuf,
-        key: PathBuf,
-        /// Authorities to be put into the caBundle.
-        bundle: Option<(PathBuf, Place)>,
-    },
-}
-
-/// A certificate of the replicas' own.
-#[derive(Clone, Debug)]
-pub(crate) struct SelfMade {
-    pub(crate) place: Place,
-    /// The Secret that the replicas share.
-    pub(crate) secret: String,
-    pub(crate) lifetimes: Lifetimes,
-}
-
-/// How long what is made is good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lifetimes {
-    pub(crate) authority: Duration,
-    pub(crate) certificate: Duration,
-    /// How long an authority is in the caBundle before it is relied on: every API server must have heard of it.
-    pub(crate) settle: Duration,
-}
-
-/// Where in the cluster the webhook is, and who of the replicas keeps the caBundle.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) namespace: String,
-    pub(crate) service: String,
-    /// The MutatingWebhookConfigurations whose caBundle is kept.
-    pub(crate) configurations: Vec<String>,
-    pub(crate) lease: Lease,
-}
-
-/// How a leader is found.
-#[derive(Clone, Debug)]
-pub(crate) struct Lease {
-    pub(crate) name: String,
-    /// How long a leader that isn't heard of stays leader.
-    pub(crate) duration: Duration,
-}
-
 /// Whose reviews are answered.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clients {
     pub(crate) ca_file: Option<PathBuf>,
     /// Common names; any, if there is none.
     pub(crate) names: Vec<String>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Kubernetes {
-    pub(crate) kubeconfig: Option<PathBuf>,
-    pub(crate) context: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -187,54 +119,22 @@ impl Default for Shutdown {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Log {
-    pub(crate) format: LogFormat,
-    pub(crate) filter: String,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            filter: "info".to_owned(),
-        }
-    }
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 struct File {
     listen: Option<SocketAddr>,
-    kubernetes: Kubernetes,
+    kubernetes: mk8s_connect::Settings,
     namespace: Option<String>,
     service: Option<String>,
     webhook_configurations: Option<Vec<String>>,
-    tls: FileTls,
+    tls: TlsSettings,
     clients: FileClients,
-    lease: FileLease,
+    lease: LeaseSettings,
     injection: Settings,
     secrets: SecretsSettings,
     custom_resources: CustomResources,
     shutdown: Shutdown,
-    log: Log,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
-struct FileTls {
-    mode: Option<TlsMode>,
-    secret: Option<String>,
-    #[serde(deserialize_with = "duration::optional")]
-    ca_lifetime: Option<Duration>,
-    #[serde(deserialize_with = "duration::optional")]
-    certificate_lifetime: Option<Duration>,
-    #[serde(deserialize_with = "duration::optional")]
-    settle: Option<Duration>,
-    certificate_file: Option<PathBuf>,
-    key_file: Option<PathBuf>,
-    ca_file: Option<PathBuf>,
+    log: LogSettings,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -244,14 +144,6 @@ struct FileClients {
     client_ca_file: Option<PathBuf>,
     #[serde(rename = "clientNames")]
     client_names: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct FileLease {
-    name: Option<String>,
-    #[serde(deserialize_with = "duration::optional")]
-    duration: Option<Duration>,
 }
 
 impl Config {
@@ -274,36 +166,33 @@ impl Config {
         own_namespace: impl Fn() -> Option<String>,
     ) -> anyhow::Result<Self> {
         let given = arguments.namespace.or(file.namespace);
-        let lease = Lease {
-            name: file.lease.name.unwrap_or_else(|| NAME.to_owned()),
-            duration: file.lease.duration.unwrap_or(Duration::from_secs(15)),
-        };
-        if lease.duration < Duration::from_secs(1) || lease.duration > Duration::from_secs(3600) {
-            bail!("lease.duration: a leader must be heard of within 1s to 1h");
-        }
+        let lease = file.lease.checked(NAME)?;
         let service = file.service.unwrap_or_else(|| NAME.to_owned());
         let configurations = file
             .webhook_configurations
             .unwrap_or_else(|| vec![NAME.to_owned()]);
         let place = || {
-            Ok::<_, anyhow::Error>(Place {
-                namespace: given.or_else(own_namespace).context(
-                    "namespace is missing, and this is no pod: where is the Service? (namespace, --namespace or \
-                     POD_NAMESPACE)",
-                )?,
+            Ok(Place {
+                program: NAME,
+                namespace: given.or_else(own_namespace).ok_or(SettingsError::NoNamespace)?,
                 service,
-                configurations,
+                bundles: BundlesIn::MutatingWebhookConfigurations(configurations),
                 lease,
             })
         };
-        let tls = FileTls {
+        let tls = TlsSettings {
             mode: arguments.tls_mode.or(file.tls.mode),
             certificate_file: arguments.certificate_file.or(file.tls.certificate_file),
             key_file: arguments.key_file.or(file.tls.key_file),
             ca_file: arguments.ca_file.or(file.tls.ca_file),
             ..file.tls
         };
-        let tls = tls.checked(place)?;
+        let tls = tls.checked(place).map_err(with_flags)?;
+        if let Tls::SelfMade(own) = &tls
+            && own.place.bundles.names().is_empty()
+        {
+            bail!("webhookConfigurations: nobody would believe our certificate; name at least one");
+        }
         let clients = Clients {
             ca_file: arguments.client_ca_file.or(file.clients.client_ca_file),
             names: file.clients.client_names,
@@ -315,7 +204,7 @@ impl Config {
         }
         Ok(Self {
             listen: arguments.listen.or(file.listen),
-            kubernetes: Kubernetes {
+            kubernetes: mk8s_connect::Settings {
                 // The file's own is meant; KUBECONFIG may be set for another purpose.
                 kubeconfig: file.kubernetes.kubeconfig.or(arguments.kubeconfig),
                 ..file.kubernetes
@@ -326,7 +215,7 @@ impl Config {
             secrets: file.secrets,
             custom_resources: file.custom_resources,
             shutdown: file.shutdown,
-            log: Log {
+            log: LogSettings {
                 filter: arguments.log.unwrap_or(file.log.filter),
                 ..file.log
             },
@@ -334,68 +223,14 @@ impl Config {
     }
 }
 
-impl FileTls {
-    /// What is meant, if it goes together.
-    fn checked(self, place: impl FnOnce() -> anyhow::Result<Place>) -> anyhow::Result<Tls> {
-        let mode = self.mode.unwrap_or(TlsMode::SelfMade);
-        let files = [&self.certificate_file, &self.key_file, &self.ca_file];
-        if mode == TlsMode::SelfMade {
-            if files.iter().any(|file| file.is_some()) {
-                bail!(
-                    "tls.certificateFile, tls.keyFile and tls.caFile are for the modes cert-manager and given; the mode is \
-                     self (tls.mode, --tls-mode)"
-                );
-            }
-            return self.self_made(place()?).map(Tls::SelfMade);
-        }
-        let (Some(certificate), Some(key)) = (self.certificate_file, self.key_file) else {
-            bail!(
-                "tls.certificateFile and tls.keyFile: this mode needs both (--certificate-file, --key-file)"
-            )
-        };
-        if mode == TlsMode::CertManager && self.ca_file.is_some() {
-            bail!(
-                "tls.caFile: with cert-manager the caBundle is kept by its CA injector (annotation \
-                 cert-manager.io/inject-ca-from); remove the line, or use the mode given"
-            );
-        }
-        let bundle = self.ca_file.map(|file| Ok::<_, anyhow::Error>((file, place()?)));
-        Ok(Tls::Files {
-            certificate,
-            key,
-            bundle: bundle.transpose()?,
-        })
-    }
-
-    fn self_made(self, place: Place) -> anyhow::Result<SelfMade> {
-        const DAY: Duration = Duration::from_secs(24 * 3600);
-        let lifetimes = Lifetimes {
-            authority: self.ca_lifetime.unwrap_or(365 * DAY),
-            certificate: self.certificate_lifetime.unwrap_or(30 * DAY),
-            settle: self.settle.unwrap_or(Duration::from_secs(10)),
-        };
-        if place.configurations.is_empty() {
-            bail!("webhookConfigurations: nobody would believe our certificate; name at least one");
-        }
-        // So that no certificate has to outlive its authority, and there is time to put a new one in everybody's hands.
-        if lifetimes.certificate * 2 > lifetimes.authority {
-            bail!("tls.certificateLifetime may be half of tls.caLifetime at most");
-        }
-        if lifetimes.settle * 6 > lifetimes.authority {
-            bail!("tls.settle may be a sixth of tls.caLifetime at most");
-        }
-        Ok(SelfMade {
-            place,
-            secret: self.secret.unwrap_or_else(|| "mk8s-webhook-tls".to_owned()),
-            lifetimes,
-        })
-    }
-}
-
-/// The namespace of the pod we are in.
-fn own_namespace() -> Option<String> {
-    let text = std::fs::read_to_string(OWN_NAMESPACE).ok()?;
-    Some(text.trim().to_owned())
+/// What can be said by flags, too.
+fn with_flags(error: SettingsError) -> anyhow::Error {
+    let flags = match error {
+        SettingsError::FilesOfSelf => " (--tls-mode)",
+        SettingsError::FilesMissing => " (--certificate-file, --key-file)",
+        _ => "",
+    };
+    anyhow::anyhow!("{error}{flags}")
 }
 
 #[cfg(test)]
@@ -414,7 +249,7 @@ mod tests {
             panic!("the mode is self");
         };
         assert_eq!(own.place.namespace, "mk8s-system");
-        assert_eq!(own.place.configurations, ["mk8s-webhook"]);
+        assert_eq!(own.place.bundles.names(), ["mk8s-webhook"]);
         assert_eq!(
             (own.secret.as_str(), own.place.lease.name.as_str()),
             ("mk8s-webhook-tls", "mk8s-webhook")
@@ -447,6 +282,7 @@ mod tests {
         for (yaml, says) in [
             ("tls: {mode: given}", "--certificate-file"),
             ("tls: {certificateFile: /a, keyFile: /b}", "the mode is self"),
+            ("tls: {certificateFile: /a}", "--tls-mode"),
             (
                 "tls: {mode: cert-manager, certificateFile: /a, keyFile: /b, caFile: /c}",
                 "inject-ca-from",

@@ -1,8 +1,6 @@
 //! What is served on the port: reviews to the API server, and to whoever asks whether we live.
 
 use std::{
-    convert::Infallible,
-    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -83,13 +81,14 @@ impl Door {
             info!(%error, "a client's certificate names nobody");
             None
         });
-        let objection = self.clients.objection(peer.as_ref());
+        // Why this client's reviews aren't answered, if they aren't.
+        let objection: Option<Arc<str>> = self.clients.objection(peer.as_ref()).map(Into::into);
         let protocol = serve::negotiated(&stream);
-        let connection = Connection {
-            door: self,
-            objection: objection.map(Into::into),
-        };
-        serve::connection(stream, protocol, connection, drain).await;
+        let service = serve::answering(move |request| {
+            let (door, objection) = (self.clone(), objection.clone());
+            async move { door.answer(request, objection.as_deref()).await }
+        });
+        serve::connection(stream, protocol, service, drain).await;
     }
 
     async fn answer(&self, request: Request<Incoming>, objection: Option<&str>) -> Response<Body> {
@@ -257,24 +256,6 @@ fn wrong_method(right: &'static str) -> Response<Body> {
         .headers_mut()
         .insert(header::ALLOW, HeaderValue::from_static(right));
     response
-}
-
-/// One connection's service.
-struct Connection {
-    door: Arc<Door>,
-    /// Why this client's reviews aren't answered, if they aren't.
-    objection: Option<Arc<str>>,
-}
-
-impl hyper::service::Service<Request<Incoming>> for Connection {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (door, objection) = (self.door.clone(), self.objection.clone());
-        Box::pin(async move { Ok(door.answer(request, objection.as_deref()).await) })
-    }
 }
 
 #[cfg(test)]

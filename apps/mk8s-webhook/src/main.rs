@@ -1,16 +1,12 @@
 //! `mk8s-webhook`: an admission webhook that changes pods as they are created. The API server asks at the [`door`];
-//! [`admission`] answers, by its list of mutators: [`secrets`] and [`injection`]. [`certificate`] keeps what the API server
-//! knows us by, together with the other replicas ([`election`]); [`statuses`] says of clusters and routes whether sidecars take
-//! them.
+//! [`admission`] answers, by its list of mutators: [`secrets`] and [`injection`]. `crates/serving` keeps what the API server knows
+//! us by, together with the other replicas; [`statuses`] says of clusters and routes whether sidecars take them.
 
 mod admission;
-mod bundle;
-mod certificate;
 mod clients;
 mod cluster;
 mod config;
 mod door;
-mod election;
 mod injection;
 mod metrics;
 mod readiness;
@@ -33,6 +29,7 @@ use mk8s_net::{
     listen,
     workers::Workers,
 };
+use mk8s_serving::ServedCertificate;
 use prometheus_client::metrics::gauge::Gauge;
 use tracing::{info, warn};
 
@@ -44,6 +41,7 @@ use crate::{
     metrics::Metrics,
     readiness::Readiness,
     secrets::{Secrets, SecretsMetrics},
+    statuses::Statuses,
 };
 
 const PORT: u16 = 8443;
@@ -73,9 +71,10 @@ fn run() -> anyhow::Result<()> {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let port = bind(config.listen)?;
     let address = port.local_addr()?;
-    let certificate = certificate::first(&config.tls)?;
+    let served = ServedCertificate::first(&config.tls)?;
+    let certificate = served.certificate().clone();
     let tls = clients::server_config(&config.clients, certificate.clone())?;
-    let readiness = Readiness::new(certificate.clone());
+    let readiness = Readiness::new(served.clone());
     let leader = Gauge::default();
     let secrets = SecretsMetrics::default();
     let door = Door::new(
@@ -94,14 +93,18 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let workers = Arc::new(Workers::per_core("reviews").context("can't start the worker threads")?);
     // The Lease is let go while endpoints are still being taken away, so that another replica needn't wait for that.
     let (drain, keeping_drain) = (Drain::new(), Drain::new());
-    let mut keeping = certificate::keep(
-        &config,
-        certificate,
-        readiness.clone(),
-        leader,
-        keeping_drain.watch(),
-    )
-    .await?;
+    let connect = async || {
+        let client = mk8s_connect::client(&config.kubernetes).await?;
+        cluster::check_version(&client).await?;
+        Ok(client)
+    };
+    let mut keeping = mk8s_serving::keep(&config.tls, served, connect, leader, keeping_drain.watch()).await?;
+    if config.custom_resources.status {
+        let client = mk8s_connect::client(&config.kubernetes).await?;
+        keeping
+            .tasks
+            .spawn(Statuses::new(client).run(keeping.leading.clone()));
+    }
     keeping.tasks.spawn(following_clients);
     let watch = drain.watch();
     let accepting = tokio::spawn(listen::accept(port, workers.clone(), drain.watch(), {

@@ -6,27 +6,20 @@ use std::sync::{
 };
 
 use jiff::Timestamp;
-use mk8s_tls::ReloadingCertificate;
+use mk8s_serving::ServedCertificate;
 
 /// What readiness depends on.
 pub(crate) struct Readiness {
-    certificate: Arc<ReloadingCertificate>,
-    has_certificate: AtomicBool,
+    served: Arc<ServedCertificate>,
     stopping: AtomicBool,
 }
 
 impl Readiness {
-    pub(crate) fn new(certificate: Arc<ReloadingCertificate>) -> Arc<Self> {
+    pub(crate) fn new(served: Arc<ServedCertificate>) -> Arc<Self> {
         Arc::new(Self {
-            certificate,
-            has_certificate: AtomicBool::new(false),
+            served,
             stopping: AtomicBool::new(false),
         })
-    }
-
-    /// From now on the certificate in use is one that is believed.
-    pub(crate) fn certificate_is_there(&self) {
-        self.has_certificate.store(true, Ordering::Relaxed);
     }
 
     /// From now on no reviews should come.
@@ -39,13 +32,6 @@ impl Readiness {
         if self.stopping.load(Ordering::Relaxed) {
             return Some("stopping".to_owned());
         }
-        if !self.has_certificate.load(Ordering::Relaxed) {
-            return Some(
-                "no certificate yet: the leader makes it once the MutatingWebhookConfiguration is there"
-                    .to_owned(),
-            );
-        }
-        let not_after = self.certificate.not_after();
-        (not_after <= now).then(|| format!("the certificate expired at {not_after:.0}"))
+        self.served.objection(now)
     }
 }

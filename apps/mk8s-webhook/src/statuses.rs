@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
-use crate::cluster::FIELD_MANAGER;
+use crate::config::NAME;
 
 /// The kinds, and what stands for each in a path, in the order in which sidecars read them.
 const KINDS: [(&str, &str); 2] = [("Cluster", "clusters"), ("Route", "routes")];
@@ -174,7 +174,7 @@ impl Statuses {
         let patch =
             json!({"metadata": {"resourceVersion": found.object.resource_version()}, "status": status});
         let parameters = PatchParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
+            field_manager: Some(NAME.to_owned()),
             ..PatchParams::default()
         };
         match api.patch_status(&name, &parameters, &Patch::Merge(patch)).await {

@@ -15,6 +15,7 @@ use k8s_openapi::{
     ByteString,
     api::{admissionregistration::v1::MutatingWebhookConfiguration, core::v1::Secret},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    kube_aggregator::pkg::apis::apiregistration::v1::APIService,
 };
 use kube::{
     Api, Client,
@@ -27,11 +28,10 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::kept::{Kept, Step};
 use crate::{
     bundle::{Bundles, Stand},
-    cluster::FIELD_MANAGER,
-    config::{Place, SelfMade},
+    kept::{Kept, Step},
+    settings::{BundlesIn, Place, SelfMade},
 };
 
 /// How often everything is looked at though nothing seems to have changed.
@@ -119,7 +119,7 @@ impl Keeper {
         let step = kept.due(now, &lifetimes, &self.names);
         match step {
             Step::Prepare => {
-                kept.prepare(now, &lifetimes)?;
+                kept.prepare(self.settings.place.program, now, &lifetimes)?;
                 info!("made a new authority; it goes into the caBundle before it is used");
             }
             // Of an authority that is believed already, whatever the caBundle's state is at the moment.
@@ -181,7 +181,7 @@ impl Keeper {
             data: Some(kept.to_data()),
             ..Secret::default()
         };
-        let apply = PatchParams::apply(FIELD_MANAGER).force();
+        let apply = PatchParams::apply(self.settings.place.program).force();
         self.secrets
             .patch(&self.settings.secret, &apply, &Patch::Apply(&secret))
             .await?;
@@ -215,13 +215,21 @@ pub(crate) struct Changes {
     _watching: JoinSet<()>,
 }
 
-/// Watches the configurations, and the Secret if one is named.
+/// Watches the objects with a caBundle, and the Secret if one is named.
 pub(crate) fn changes(client: &Client, place: &Place, secret: Option<&str>) -> Changes {
     let (tell, heard) = mpsc::channel(1);
     let mut watching = JoinSet::new();
-    for name in &place.configurations {
-        let api = Api::<MutatingWebhookConfiguration>::all(client.clone());
-        watching.spawn(watch_one(api, name.clone(), tell.clone()));
+    for name in place.bundles.names() {
+        let (name, tell) = (name.clone(), tell.clone());
+        match place.bundles {
+            BundlesIn::MutatingWebhookConfigurations(_) => {
+                let api = Api::<MutatingWebhookConfiguration>::all(client.clone());
+                watching.spawn(watch_one(api, name, tell))
+            }
+            BundlesIn::ApiServices(_) => {
+                watching.spawn(watch_one(Api::<APIService>::all(client.clone()), name, tell))
+            }
+        };
     }
     if let Some(secret) = secret {
         let api = Api::<Secret>::namespaced(client.clone(), &place.namespace);
@@ -290,7 +298,7 @@ pub(crate) async fn keep_bundle(
             .map_err(|error| anyhow::anyhow!("tls.caFile {}: {error}", ca_file.display()))?;
         let read = bundles.read().await?;
         match bundles.put(&read, &chain.pem()).await? {
-            Stand::Stands => Ok(super::files::LOOK),
+            Stand::Stands => Ok(crate::files::LOOK),
             Stand::Changed => Ok(Duration::ZERO),
             Stand::Missing(why) => Err(anyhow::anyhow!(why)),
         }

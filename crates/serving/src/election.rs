@@ -19,15 +19,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::{
-    cluster::{CALL_LIMIT, FIELD_MANAGER},
-    config,
-};
+use crate::{CALL_LIMIT, settings::Place};
 
 /// A replica that wants to lead, or does.
 pub(crate) struct Candidate {
     api: Api<Lease>,
     name: String,
+    program: &'static str,
     namespace: String,
     identity: String,
     duration: Duration,
@@ -59,17 +57,18 @@ enum Move {
 
 impl Candidate {
     /// A candidate with a name of its own among the replicas. What it sends says from then on whether it leads.
-    pub(crate) fn new(client: Client, place: &config::Place, gauge: Gauge) -> (Self, watch::Receiver<bool>) {
+    pub(crate) fn new(client: Client, place: &Place, gauge: Gauge) -> (Self, watch::Receiver<bool>) {
         let (leading, is_leading) = watch::channel(false);
         let host = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME"));
         let candidate = Self {
             api: Api::namespaced(client, &place.namespace),
             name: place.lease.name.clone(),
+            program: place.program,
             namespace: place.namespace.clone(),
             // A container that was started again is another process, and must not take itself for its predecessor.
             identity: format!(
                 "{}_{}",
-                host.as_deref().unwrap_or("mk8s-webhook"),
+                host.as_deref().unwrap_or(place.program),
                 uuid::Uuid::new_v4()
             ),
             duration: place.lease.duration,
@@ -164,7 +163,7 @@ impl Candidate {
                 ..LeaseSpec::default()
             }),
         };
-        let apply = PatchParams::apply(FIELD_MANAGER).force();
+        let apply = PatchParams::apply(self.program).force();
         match self.api.patch(&self.name, &apply, &Patch::Apply(&lease)).await {
             Ok(written) => Ok(Seen::of(Some(&written), None, Instant::now())),
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),

@@ -13,10 +13,8 @@ use mk8s_tls::{
     AuthorityError, CertificateAuthority, CertificateChain, Issued, MaterialError, pki_types::CertificateDer,
 };
 
-use crate::config::Lifetimes;
+use crate::settings::Lifetimes;
 
-/// What authorities are called.
-const COMMON_NAME: &str = "mk8s-webhook";
 /// The keys of the Secret. The first two are what every Secret of type kubernetes.io/tls has.
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
@@ -136,13 +134,15 @@ impl Kept {
         }
     }
 
-    /// Makes the next authority.
-    pub(crate) fn prepare(&mut self, now: Timestamp, lifetimes: &Lifetimes) -> Result<(), AuthorityError> {
-        self.next = Some(CertificateAuthority::generate_for(
-            COMMON_NAME,
-            lifetimes.authority,
-            now,
-        )?);
+    /// Makes the next authority, with this common name.
+    pub(crate) fn prepare(
+        &mut self,
+        common_name: &str,
+        now: Timestamp,
+        lifetimes: &Lifetimes,
+    ) -> Result<(), AuthorityError> {
+        let next = CertificateAuthority::generate_for(common_name, lifetimes.authority, now)?;
+        self.next = Some(next);
         Ok(())
     }
 
@@ -233,6 +233,13 @@ pub(crate) fn serving(data: &BTreeMap<String, ByteString>) -> Option<Result<Issu
     (!certificate.0.is_empty()).then(|| Issued::from_pem(&certificate.0, &key.0))
 }
 
+/// The key of the authority, PEM: what all replicas know and nobody else.
+pub(crate) fn authority_key(data: &BTreeMap<String, ByteString>) -> Option<&[u8]> {
+    data.get(AUTHORITY_KEY)
+        .map(|key| &key.0[..])
+        .filter(|key| !key.is_empty())
+}
+
 /// When what ends then and lives for so long is to be renewed: with a third of its time left for trying again.
 fn renewal(end: Timestamp, lifetime: Duration) -> Timestamp {
     let third = SignedDuration::try_from(lifetime / 3).unwrap_or(SignedDuration::MAX);
@@ -290,7 +297,7 @@ mod tests {
             }
             match kept.due(now, &LIFETIMES, &names()) {
                 Step::Prepare => {
-                    kept.prepare(now, &LIFETIMES).expect("made");
+                    kept.prepare("mk8s-webhook", now, &LIFETIMES).expect("made");
                     done.push("prepare");
                 }
                 Step::Promote => {
