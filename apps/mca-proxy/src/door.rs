@@ -1,6 +1,6 @@
 //! The pod's door: HTTPS on the loopback. Whoever shows the placeholder token is a container of this pod.
 
-use std::{convert::Infallible, pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use http::{HeaderMap, Request, Response, header};
 use hyper::body::Incoming;
@@ -36,7 +36,10 @@ impl Door {
         };
         let _open = self.0.metrics.connected();
         let protocol = serve::negotiated(&stream);
-        let service = Connection(self.0);
+        let service = serve::answering(move |request| {
+            let entrance = self.0.clone();
+            async move { entrance.handle(request).await }
+        });
         serve::connection(stream, protocol, service, drain).await;
     }
 }
@@ -85,18 +88,4 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     scheme
         .eq_ignore_ascii_case(b"bearer ")
         .then(|| token.trim_ascii())
-}
-
-/// One connection's service.
-struct Connection(Arc<Entrance>);
-
-impl hyper::service::Service<Request<Incoming>> for Connection {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let entrance = self.0.clone();
-        Box::pin(async move { Ok(entrance.handle(request).await) })
-    }
 }

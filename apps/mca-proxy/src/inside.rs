@@ -172,6 +172,7 @@ impl OnePath {
                 session: None,
                 source: IpAddr::V4(Ipv4Addr::LOCALHOST),
                 until: None,
+                held: None,
             },
             cluster,
             request,

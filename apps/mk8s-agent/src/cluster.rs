@@ -1,25 +1,19 @@
 //! The one destination an agent has: its cluster's API server, from a kubeconfig or as a pod.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use http::Request;
 use http_body_util::{BodyExt, Limited};
-use mk8s_connect::{
-    in_cluster::{self, SERVICE_ACCOUNT},
-    kubeconfig,
-};
 use mk8s_net::{Body, link::StreamCounters};
 use mk8s_proxy::{Direct, upstream::Naming};
 use tracing::warn;
 
-use crate::config::Kubernetes;
-
 /// Prepares the way to the API server. Nothing is dialled yet.
-pub(crate) fn connect(config: &Kubernetes, counters: Arc<StreamCounters>) -> anyhow::Result<Direct> {
-    let target = match &config.kubeconfig {
-        Some(path) => kubeconfig::from_file(path, config.context.as_deref())?,
-        None => in_cluster::target(Path::new(SERVICE_ACCOUNT), |name| std::env::var(name).ok())?,
-    };
+pub(crate) fn connect(
+    settings: &mk8s_connect::Settings,
+    counters: Arc<StreamCounters>,
+) -> anyhow::Result<Direct> {
+    let target = settings.target(|name| std::env::var(name).ok())?;
     Ok(target.direct(Naming::Impersonate, counters)?)
 }
 

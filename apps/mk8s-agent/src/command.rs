@@ -104,6 +104,7 @@ impl LoopbackDoor {
             session: None,
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             until: None,
+            held: None,
         };
         let entry = Arc::new(Entry {
             proxy,

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Parser;
 use mk8s_connect::in_cluster::{self, SERVICE_ACCOUNT};
 use mk8s_model::ClusterName;
-use mk8s_telemetry::LogFormat;
+use mk8s_telemetry::LogSettings;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -57,10 +57,10 @@ pub(crate) struct Config {
     pub(crate) central: Central,
     pub(crate) cluster: Cluster,
     pub(crate) tls: Tls,
-    pub(crate) kubernetes: Kubernetes,
+    pub(crate) kubernetes: mk8s_connect::Settings,
     pub(crate) state: State,
     pub(crate) drain_seconds: u64,
-    pub(crate) log: Log,
+    pub(crate) log: LogSettings,
 }
 
 /// Where the agent's certificate and key are kept.
@@ -106,40 +106,17 @@ pub(crate) struct Tls {
     pub(crate) ca_file: Option<PathBuf>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Kubernetes {
-    pub(crate) kubeconfig: Option<PathBuf>,
-    pub(crate) context: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Log {
-    pub(crate) format: LogFormat,
-    pub(crate) filter: String,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            filter: "info".to_owned(),
-        }
-    }
-}
-
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
     central: FileCentral,
     cluster: Option<Cluster>,
     tls: Tls,
-    kubernetes: Kubernetes,
+    kubernetes: mk8s_connect::Settings,
     state_dir: Option<PathBuf>,
     state_secret: Option<String>,
     drain_seconds: Option<u64>,
-    log: Log,
+    log: LogSettings,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -205,7 +182,7 @@ impl Config {
                 insecure: false,
                 ca_file: arguments.ca_file.or(file.tls.ca_file),
             },
-            kubernetes: Kubernetes {
+            kubernetes: mk8s_connect::Settings {
                 // The file's own is meant; KUBECONFIG may be set for another purpose.
                 kubeconfig: file.kubernetes.kubeconfig.or(arguments.kubeconfig),
                 ..file.kubernetes

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use mk8s_model::{AuditId, AuthMethod, ClusterName, Identity};
 use mk8s_net::{Body, status::Status};
 use mk8s_proxy::{
-    Caller, Direct, Inbound, Proxy, Upgrade, Upstream,
+    Caller, Direct, Inbound, OnlyCluster, Proxy, Upgrade, Upstream,
     audit::LogOnly,
     decide::AllowAll,
     rewrite::{AUDIT_ID, IMPERSONATE_GROUP, IMPERSONATE_USER, KUBERNETES_AUTHORITY},
@@ -25,7 +25,7 @@ use mk8s_tunnel::{
 };
 use tracing::debug;
 
-use crate::{collaborators::OnlyCluster, command::Commands};
+use crate::command::Commands;
 
 /// Serves one tunnel's requests. Cheap to clone.
 #[derive(Clone)]
@@ -85,6 +85,7 @@ impl Room {
             session: None,
             source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             until: None,
+            held: None,
         };
         let inbound = Inbound {
             caller,

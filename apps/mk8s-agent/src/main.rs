@@ -4,7 +4,6 @@
 //! and [`keep`], where that is kept), [`door`] (what is served on the tunnel), [`heartbeat`].
 
 mod cluster;
-mod collaborators;
 mod command;
 mod config;
 mod door;

@@ -92,6 +92,20 @@ impl Access {
         member.identity.clone().ok_or(Barred::Gone)
     }
 
+    /// The account of this name.
+    pub(crate) fn account(&self, name: &str) -> Option<Uuid> {
+        let view = self.view.load();
+        view.users
+            .iter()
+            .find(|(_, member)| {
+                member
+                    .identity
+                    .as_ref()
+                    .is_some_and(|identity| identity.user() == name)
+            })
+            .map(|(id, _)| *id)
+    }
+
     /// The names of a user's roles.
     pub(crate) fn roles(&self, user: Uuid) -> Vec<Arc<str>> {
         self.view

@@ -9,8 +9,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use mk8s_policy::RoleSpec;
 use mk8s_store::Database;
-use mk8s_telemetry::LogFormat;
-use serde::{Deserialize, Deserializer, de::Error as _};
+use mk8s_telemetry::LogSettings;
+use serde::Deserialize;
 
 /// Everything central needs to know.
 #[derive(Debug, Deserialize)]
@@ -18,6 +18,9 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 pub(crate) struct Config {
     #[serde(default)]
     pub(crate) server: Server,
+    /// The port for operators with client certificates; absent: there is none.
+    #[serde(default)]
+    pub(crate) operators: Option<Operators>,
     /// Keys, certificates, the audit journal, and the SQLite file if there is no other database.
     #[serde(default = "default_data_dir")]
     pub(crate) data_dir: PathBuf,
@@ -36,9 +39,12 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) audit: Audit,
     #[serde(default)]
-    pub(crate) log: Log,
+    pub(crate) log: LogSettings,
     /// How long running requests may take to end when central stops.
-    #[serde(default = "default_drain", deserialize_with = "duration")]
+    #[serde(
+        default = "default_drain",
+        deserialize_with = "mk8s_model::duration::positive"
+    )]
     pub(crate) drain: Duration,
 }
 
@@ -53,6 +59,19 @@ pub(crate) struct Server {
     pub(crate) grpc_port: u16,
     /// The DNS names and addresses that the self-issued certificate is for.
     pub(crate) names: Vec<String>,
+}
+
+/// `operators: {port: 8444, clients: {ca_files: [operators-ca.crt]}}`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Operators {
+    pub(crate) port: u16,
+    /// Whose certificates let somebody in.
+    pub(crate) clients: mk8s_operators::Settings,
+    /// Whether a certificate's organizations are groups in the clusters, beside those of the account's roles. The agents must
+    /// be allowed to name them.
+    #[serde(default)]
+    pub(crate) organizations_as_groups: bool,
 }
 
 impl Default for Server {
@@ -77,10 +96,10 @@ struct DatabaseSection {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Auth {
     /// How long an access token is good for.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "mk8s_model::duration::positive")]
     pub(crate) token_expiry: Duration,
     /// How long a login lasts unused.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "mk8s_model::duration::positive")]
     pub(crate) refresh_expiry: Duration,
     /// Known from earlier plans; tokens are RS256, and their keys are made in the data directory.
     jwt_secret: Option<secrecy::SecretString>,
@@ -115,22 +134,6 @@ impl Default for Audit {
     fn default() -> Self {
         Self {
             max_waiting_bytes: mk8s_audit::Limits::default().max_bytes,
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Log {
-    pub(crate) format: LogFormat,
-    pub(crate) filter: String,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            filter: "info".to_owned(),
         }
     }
 }
@@ -202,24 +205,6 @@ impl Config {
     }
 }
 
-/// `24h`, `15m`, `30s`, `7d`, or several of them (jiff's friendly format).
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text).map_err(D::Error::custom)
-}
-
-/// Reads a duration as people write it. A day has 24 hours.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let invalid = || format!("{text:?} is no duration; write 24h, 15m, 30s or 7d");
-    let span: jiff::Span = text.parse().map_err(|_| invalid())?;
-    let signed = span
-        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
-        .map_err(|_| invalid())?;
-    Duration::try_from(signed)
-        .map_err(|_| invalid())
-        .and_then(|d| if d.is_zero() { Err(invalid()) } else { Ok(d) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,13 +268,5 @@ mod tests {
             let error = load(text).expect_err(says).to_string();
             assert!(error.contains(says), "{error}");
         }
-    }
-
-    #[test]
-    fn durations_are_as_people_write_them() {
-        assert_eq!(parse_duration("1h30m"), Ok(Duration::from_secs(5400)));
-        assert_eq!(parse_duration("7d"), Ok(Duration::from_secs(604_800)));
-        assert!(parse_duration("0s").is_err());
-        assert!(parse_duration("-5m").is_err());
     }
 }

@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod keeping;
 mod metrics;
+mod operators;
 mod people;
 mod registry;
 mod upkeep;

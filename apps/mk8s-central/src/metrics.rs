@@ -1,18 +1,14 @@
 //! What central counts. No label names a person or a cluster: `/metrics` may be read by whoever reaches the port.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::sync::Arc;
 
-use http::StatusCode;
 use mk8s_audit::Journal;
+use mk8s_operators::Questions;
+use mk8s_telemetry::Answers;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
-    metrics::{
-        counter::ConstCounter, counter::Counter, family::Family, gauge::ConstGauge, histogram::Histogram,
-    },
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{counter::ConstCounter, gauge::ConstGauge},
 };
 
 use crate::registry::Registry;
@@ -20,58 +16,32 @@ use crate::registry::Registry;
 /// The counters.
 pub(crate) struct Metrics {
     registry: mk8s_telemetry::Metrics,
-    answers: [OnceLock<Counter>; 6],
-    family: Family<CodeClass, Counter>,
-    latency: Histogram,
+    pub(crate) answers: Answers,
+    pub(crate) questions: Questions,
 }
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct CodeClass {
-    code: &'static str,
-}
-
-const CLASSES: [&str; 6] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 impl Metrics {
     /// Registers everything.
     pub(crate) fn new(clusters: Arc<Registry>, journal: Arc<Journal>) -> Arc<Self> {
         let mut registry = mk8s_telemetry::Metrics::new("mk8s-central", env!("CARGO_PKG_VERSION"));
-        let family = Family::<CodeClass, Counter>::default();
-        registry.register(
-            "mk8s_requests",
-            "Requests answered on the people's port",
-            family.clone(),
+        let answers = Answers::register(
+            &mut registry,
+            "Requests answered on the people's and the operators' port",
         );
-        let latency = Histogram::new([
-            0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-        ]);
+        let questions = Questions::default();
         registry.register(
-            "mk8s_request_duration_seconds",
-            "From a request's head to its answer's head; streams go on after that",
-            latency.clone(),
+            "mk8s_ocsp_questions",
+            "Questions to OCSP responders, by what became of them: good, revoked, unknown, none",
+            questions.clone(),
         );
         registry
             .registry()
             .register_collector(Box::new(Live { clusters, journal }));
         Arc::new(Self {
             registry,
-            answers: Default::default(),
-            family,
-            latency,
+            answers,
+            questions,
         })
-    }
-
-    /// Counts an answer.
-    pub(crate) fn answered(&self, status: StatusCode, after: Duration) {
-        let class = usize::from(status.as_u16() / 100);
-        let class = if class < CLASSES.len() { class } else { 0 };
-        let counter = self.answers[class].get_or_init(|| {
-            self.family
-                .get_or_create(&CodeClass { code: CLASSES[class] })
-                .clone()
-        });
-        counter.inc();
-        self.latency.observe(after.as_secs_f64());
     }
 
     /// The page at `/metrics`.

@@ -3,13 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use mk8s_authn::{AgentTokens, SystemClock};
-use mk8s_model::ClusterName;
+use mk8s_model::{ClusterName, duration};
 use uuid::Uuid;
 
-use crate::{
-    config::{Config, parse_duration},
-    keeping,
-};
+use crate::{config::Config, keeping};
 
 use super::say;
 
@@ -21,7 +18,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "NAME")]
         cluster: ClusterName,
         /// How long it can be used
-        #[arg(long, default_value = "24h", value_parser = parse_duration)]
+        #[arg(long, default_value = "24h", value_parser = duration::parse_positive)]
         ttl: Duration,
     },
     /// List the tokens (never their secrets)

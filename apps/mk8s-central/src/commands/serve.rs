@@ -13,6 +13,7 @@ use mk8s_net::{
     listen, serve,
     workers::Workers,
 };
+use mk8s_operators::Operators;
 use mk8s_proxy::Proxy;
 use mk8s_tls::{Roots, server::ClientAuth};
 use mk8s_tunnel::proto::agent_service_server::AgentServiceServer;
@@ -25,6 +26,7 @@ use crate::{
     config::Config,
     keeping::{self, StoredAudit},
     metrics::Metrics,
+    operators::{Certified, OperatorsDoor},
     people::People,
     registry::Registry,
     upkeep::{self, Upkeep},
@@ -45,6 +47,10 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     // The ports first: a second central on one machine should fail on them before it touches any file.
     let people_port = listen::bind(address(config.server.http_port))?;
     let agents_port = listen::bind(address(config.server.grpc_port))?;
+    let operators_port = match &config.operators {
+        Some(operators) => Some(listen::bind(address(operators.port))?),
+        None => None,
+    };
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = keeping::store(&config).await?;
@@ -70,6 +76,26 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         lifetime: config.auth.token_expiry,
     };
     let passwords = Passwords::new(PASSWORDS_AT_ONCE);
+    let operators = match &config.operators {
+        Some(settings) => {
+            let operators =
+                Operators::new(&settings.clients, metrics.questions.clone()).context("operators.clients")?;
+            let certified = Certified::new(operators.holders(), access.clone());
+            let door = OperatorsDoor {
+                tls: mk8s_tls::server::config(certificate.clone(), &operators.client_auth(), serve::ALPN)?,
+                proxy: Proxy::new(certified.clone(), registry.clone(), journal.clone()),
+                operators: operators.clone(),
+                access: access.clone(),
+                organizations_as_groups: settings.organizations_as_groups,
+                metrics: metrics.clone(),
+            };
+            let keeping = async move {
+                tokio::join!(operators.keep(), certified.follow());
+            };
+            Some((door, tokio::spawn(keeping)))
+        }
+        None => None,
+    };
     let people = Arc::new(People {
         tls: mk8s_tls::server::config(certificate.clone(), &ClientAuth::None, serve::ALPN)?,
         proxy: Proxy::new(access.clone(), registry.clone(), journal.clone()),
@@ -150,6 +176,15 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             move |stream, peer: SocketAddr| people.clone().serve(stream, peer.ip(), watch.clone())
         },
     ));
+    let (operators_task, keeping) = match (operators_port, operators) {
+        (Some(port), Some((door, keeping))) => {
+            let watch = people_drain.watch();
+            let serve = move |stream, peer: SocketAddr| door.clone().serve(stream, peer.ip(), watch.clone());
+            let task = tokio::spawn(listen::accept(port, workers.clone(), people_drain.watch(), serve));
+            (Some(task), Some(keeping))
+        }
+        _ => (None, None),
+    };
     info!(people = %address(config.server.http_port), agents = %address(config.server.grpc_port), "central is ready");
 
     drain::stop_signal().await?;
@@ -157,6 +192,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     // The closures hold watches too: the accept loops must be over before everything can have let go.
     let people_task = async {
         let _ = people_task.await;
+        if let Some(task) = operators_task {
+            let _ = task.await;
+        }
     };
     let (all_ended, ()) = tokio::join!(people_drain.finish(config.drain), people_task);
     if !all_ended {
@@ -165,6 +203,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     agents_drain.finish(Duration::from_secs(2)).await;
     let _ = agents_task.await;
     upkeep.abort();
+    if let Some(keeping) = keeping {
+        keeping.abort();
+    }
     drop(workers);
     // Last, so that how the last requests ended is in the database too.
     let _ = stop_shipping.send(());

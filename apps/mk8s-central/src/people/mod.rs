@@ -8,7 +8,7 @@ mod failure;
 mod login;
 mod users;
 
-use std::{convert::Infallible, net::IpAddr, pin::Pin, sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use http::{HeaderMap, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::{BodyExt as _, Collected, Limited};
@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Before the API server's own path.
-const PREFIX: &str = "/k8s/clusters/";
+pub(crate) const PREFIX: &str = "/k8s/clusters/";
 /// The longest body that our own endpoints take, in bytes.
 const MAX_OWN_BODY: usize = 256 * 1024;
 
@@ -80,7 +80,7 @@ impl People {
             return;
         };
         let protocol = serve::negotiated(&stream);
-        let door = Door { people: self, peer };
+        let door = serve::answering(move |request| self.clone().handle(request, peer));
         serve::connection(stream, protocol, door, drain).await;
     }
 
@@ -116,7 +116,9 @@ impl People {
             own.await
                 .unwrap_or_else(|_| Status::internal("an endpoint failed; its log says why").into_response())
         };
-        self.metrics.answered(response.status(), started.elapsed());
+        self.metrics
+            .answers
+            .count(response.status().as_u16(), started.elapsed());
         response
     }
 
@@ -151,6 +153,7 @@ impl People {
             source,
             until: Instant::now()
                 .checked_add(std::time::Duration::from_millis(u64::try_from(left).unwrap_or(0))),
+            held: None,
         }
     }
 
@@ -251,25 +254,8 @@ fn own_event<'a>(
     }
 }
 
-/// One connection's service.
-struct Door {
-    people: Arc<People>,
-    peer: IpAddr,
-}
-
-impl hyper::service::Service<Request<Incoming>> for Door {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (people, peer) = (self.people.clone(), self.peer);
-        Box::pin(async move { Ok(people.handle(request, peer).await) })
-    }
-}
-
 /// `/k8s/clusters/NAME/api/v1/…?…` is cluster NAME and the path behind it.
-fn split(uri: &Uri) -> Result<(ClusterName, PathAndQuery), Status> {
+pub(crate) fn split(uri: &Uri) -> Result<(ClusterName, PathAndQuery), Status> {
     let all = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let rest = all.strip_prefix(PREFIX).unwrap_or_default();
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
