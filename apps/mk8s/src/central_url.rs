@@ -66,11 +66,17 @@ impl FromStr for CentralUrl {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {
+        Self::of("central", text)
+    }
+}
+
+impl CentralUrl {
+    /// The origin of a server; `whose` is what errors call it.
+    pub(crate) fn of(whose: &str, text: &str) -> Result<Self, Failure> {
         let text = text.trim();
         if text.is_empty() {
-            return Err(
-                Failure::usage("central's URL is empty").hint("give it as https://HOST or https://HOST:PORT")
-            );
+            return Err(Failure::usage(format!("{whose}'s URL is empty"))
+                .hint("give it as https://HOST or https://HOST:PORT"));
         }
         let with_scheme = if text.contains("://") {
             text.to_owned()
@@ -84,7 +90,7 @@ impl FromStr for CentralUrl {
             crate::output::plain(text)
         };
         let refuse = |why: &str| {
-            Failure::usage(format!("central's URL {shown} {why}"))
+            Failure::usage(format!("{whose}'s URL {shown} {why}"))
                 .hint("give it as https://HOST or https://HOST:PORT")
         };
         let url = Url::parse(&with_scheme).map_err(|error| refuse(&format!("can't be read: {error}")))?;

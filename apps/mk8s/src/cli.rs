@@ -1,5 +1,9 @@
 //! What can be typed, and the help that teaches it.
 
+pub(crate) mod doctor;
+pub(crate) mod front_proxy;
+pub(crate) mod pki;
+
 use std::{num::NonZeroU16, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -23,6 +27,9 @@ Examples:
   mk8s --cluster staging kubectl logs -f web  # another cluster, this once
   mk8s kubeconfig -o ~/.kube/mk8s.yaml        # for helm, k9s and plain kubectl
   mk8s inject -f app.yaml | kubectl apply -f- # the sidecar proxy beside a pod's containers
+  mk8s pki issue user jane --group dev        # a certificate of an authority of your own
+  mk8s front-proxy kubeconfig --server https://proxy.example.com:8443 --user jane
+  mk8s doctor                                 # what is wrong with mk8s-apiserver, mk8s-front-proxy
 
 Environment:
   MK8S_CENTRAL   central's URL, instead of the configured one
@@ -31,7 +38,7 @@ Environment:
   HTTPS_PROXY, NO_PROXY, NO_COLOR are honoured"
 )]
 pub(crate) struct Cli {
-    /// The cluster for this one command (kubectl, kubeconfig and status)
+    /// The cluster for this one command (kubectl, kubeconfig, status, doctor, pki issue user --cluster-csr)
     #[arg(long, value_name = "NAME")]
     pub(crate) cluster: Option<ClusterName>,
 
@@ -51,6 +58,9 @@ pub(crate) enum Command {
     Credential(Credential),
     Inject(Inject),
     Uninject(Uninject),
+    Pki(pki::Pki),
+    FrontProxy(front_proxy::FrontProxy),
+    Doctor(doctor::Doctor),
     Completion(Completion),
     Version(Version),
     #[command(name = "__complete", hide = true)]

@@ -36,6 +36,7 @@ pub(crate) struct Environment {
     /// Whether somebody can be asked.
     pub(crate) stdin_is_terminal: bool,
     stderr_is_terminal: bool,
+    stdout_is_terminal: bool,
 }
 
 /// How many `mk8s kubectl` started from one another are more than anybody means.
@@ -62,12 +63,18 @@ impl Environment {
                 .unwrap_or_default(),
             stdin_is_terminal: std::io::stdin().is_terminal(),
             stderr_is_terminal: std::io::stderr().is_terminal(),
+            stdout_is_terminal: std::io::stdout().is_terminal(),
         }
     }
 
     /// Whether messages may have colours.
     pub(crate) fn colour_on_stderr(&self) -> bool {
         self.stderr_is_terminal && !self.no_colour
+    }
+
+    /// Whether answers may have colours.
+    pub(crate) fn colour_on_stdout(&self) -> bool {
+        self.stdout_is_terminal && !self.no_colour
     }
 
     /// Refuses to go on when a kubectl that calls `mk8s kubectl` calls itself.

@@ -62,6 +62,12 @@ impl Failure {
         self
     }
 
+    /// Adds to what went wrong how things stand now.
+    pub(crate) fn and(mut self, state: &str) -> Self {
+        self.message = format!("{}; {state}", self.message);
+        self
+    }
+
     /// What went wrong and what to do, unless there is nobody left to read it.
     pub(crate) fn lines(&self) -> Option<(&str, Option<&str>)> {
         (self.kind != Kind::OutputClosed).then_some((self.message.as_str(), self.hint.as_deref()))

@@ -14,6 +14,8 @@ use crate::{
 
 /// No file of ours is near this; a larger one isn't ours.
 const LARGEST_FILE: u64 = 1024 * 1024;
+/// A record of a hundred thousand things fits.
+const LARGEST_RECORD: u64 = 64 * 1024 * 1024;
 
 /// The directory of configuration and credentials.
 #[derive(Debug, Clone)]
@@ -64,6 +66,11 @@ impl Home {
         self.root.join("run")
     }
 
+    /// The authority of `mk8s pki`, unless another directory is named.
+    pub(crate) fn pki_directory(&self) -> PathBuf {
+        self.root.join("pki")
+    }
+
     /// Makes the directory (0700), or makes sure that nobody else can put files into it.
     pub(crate) fn ensure(&self) -> Result<()> {
         create_private_directory(&self.root)?;
@@ -105,6 +112,15 @@ pub(crate) fn create_private_directory(path: &Path) -> Result<()> {
 /// Replaces a file in one step: a reader, or a crash, sees the old content or the new. The file is 0600, its directory
 /// (made if need be) 0700.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
+    write(path, content, 0o600)
+}
+
+/// The same for a file that everybody may read (0644).
+pub(crate) fn write_public(path: &Path, content: &[u8]) -> Result<()> {
+    write(path, content, 0o644)
+}
+
+fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     // A link (a configuration kept in a repository of dotfiles) stays a link.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let directory = path
@@ -112,13 +128,13 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     create_private_directory(directory)?;
-    replace(directory, &path, content).map_err(|error| cannot("write", &path, &error))
+    replace(directory, &path, content, mode).map_err(|error| cannot("write", &path, &error))
 }
 
-fn replace(directory: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+fn replace(directory: &Path, path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut temporary = tempfile::Builder::new()
         .prefix(".mk8s-")
-        .permissions(Permissions::from_mode(0o600))
+        .permissions(Permissions::from_mode(mode))
         .tempfile_in(directory)?;
     temporary.write_all(content)?;
     temporary.as_file().sync_all()?;
@@ -131,6 +147,12 @@ fn replace(directory: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
 /// Reads a file, if there is one.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     open(path)?.map(|file| read_all(path, file)).transpose()
+}
+
+/// Reads a file that grows with what is done, if there is one.
+pub(crate) fn read_large(path: &Path) -> Result<Option<Vec<u8>>> {
+    let read = |file| read_at_most(path, file, LARGEST_RECORD);
+    open(path)?.map(read).transpose()
 }
 
 /// Reads a file that holds secrets, if there is one; refuses one that others can read or change.
@@ -157,12 +179,20 @@ fn open(path: &Path) -> Result<Option<File>> {
 }
 
 fn read_all(path: &Path, file: File) -> Result<Vec<u8>> {
+    read_at_most(path, file, LARGEST_FILE)
+}
+
+fn read_at_most(path: &Path, file: File, limit: u64) -> Result<Vec<u8>> {
     let mut content = Vec::new();
-    file.take(LARGEST_FILE + 1)
+    file.take(limit + 1)
         .read_to_end(&mut content)
         .map_err(|error| cannot("read", path, &error))?;
-    if content.len() as u64 > LARGEST_FILE {
-        return Err(Failure::new(format!("{} is larger than 1 MiB", path.display())));
+    if content.len() as u64 > limit {
+        let mebibytes = limit / (1024 * 1024);
+        return Err(Failure::new(format!(
+            "{} is larger than {mebibytes} MiB",
+            path.display()
+        )));
     }
     Ok(content)
 }
@@ -191,7 +221,7 @@ pub(crate) fn reason(error: &io::Error) -> String {
 }
 
 /// The path as it can be pasted into a shell.
-fn shell_word(path: &Path) -> String {
+pub(crate) fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%=:".contains(c);
     if text.chars().all(plain) {

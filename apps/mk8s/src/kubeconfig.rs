@@ -1,4 +1,5 @@
-//! Kubeconfigs that lead through central. They hold no secret: the token comes from `mk8s credential` when it is needed.
+//! Kubeconfigs. Those that lead through central hold no secret: the token comes from `mk8s credential` when it is needed. Those
+//! for a front proxy name a certificate and its key, or hold them.
 
 use std::path::PathBuf;
 
@@ -42,6 +43,8 @@ struct NamedCluster<'a> {
 struct ClusterEntry {
     server: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_authority: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     certificate_authority_data: Option<String>,
 }
 
@@ -52,8 +55,23 @@ struct NamedUser<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct UserEntry<'a> {
-    exec: ExecEntry<'a>,
+#[serde(rename_all = "kebab-case")]
+enum UserEntry<'a> {
+    Exec(ExecEntry<'a>),
+    #[serde(untagged)]
+    Files {
+        #[serde(rename = "client-certificate")]
+        certificate: String,
+        #[serde(rename = "client-key")]
+        key: String,
+    },
+    #[serde(untagged)]
+    Data {
+        #[serde(rename = "client-certificate-data")]
+        certificate: String,
+        #[serde(rename = "client-key-data")]
+        key: String,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -111,26 +129,25 @@ pub(crate) fn render(
                 name: selection.cluster.as_str(),
                 cluster: ClusterEntry {
                     server: central.cluster_server(&selection.cluster),
+                    certificate_authority: None,
                     certificate_authority_data: trust.pem().map(|pem| STANDARD.encode(pem)),
                 },
             })
             .collect(),
         users: vec![NamedUser {
             name: &user,
-            user: UserEntry {
-                exec: ExecEntry {
-                    api_version: EXEC_API_VERSION,
-                    command: &executable,
-                    args: ["credential", "--central", central.as_str()],
-                    env: [EnvironmentEntry {
-                        name: "MK8S_HOME",
-                        value: &home,
-                    }],
-                    interactive_mode: "Never",
-                    provide_cluster_info: false,
-                    install_hint: "mk8s isn't where this kubeconfig says it is: write it anew with `mk8s kubeconfig`",
-                },
-            },
+            user: UserEntry::Exec(ExecEntry {
+                api_version: EXEC_API_VERSION,
+                command: &executable,
+                args: ["credential", "--central", central.as_str()],
+                env: [EnvironmentEntry {
+                    name: "MK8S_HOME",
+                    value: &home,
+                }],
+                interactive_mode: "Never",
+                provide_cluster_info: false,
+                install_hint: "mk8s isn't where this kubeconfig says it is: write it anew with `mk8s kubeconfig`",
+            }),
         }],
         contexts: clusters
             .iter()
@@ -146,6 +163,78 @@ pub(crate) fn render(
         current_context: current.map(ClusterName::as_str),
     };
     output::yaml(&kubeconfig)
+}
+
+/// What somebody with a certificate shows, and whom they believe.
+#[derive(Debug)]
+pub(crate) struct Holder<'a> {
+    /// `https://HOST:PORT`.
+    pub(crate) server: &'a str,
+    /// The server's authorities; none: those of whoever's machine it is.
+    pub(crate) authority: Option<Material>,
+    pub(crate) certificate: Material,
+    pub(crate) key: Material,
+}
+
+/// A file's place, and what was in it.
+#[derive(Debug)]
+pub(crate) struct Material {
+    pub(crate) path: PathBuf,
+    pub(crate) pem: Vec<u8>,
+}
+
+/// The YAML of a kubeconfig with one context, called `name`, for somebody called `user`. It names the files, or holds what is
+/// in them.
+pub(crate) fn render_for_certificate(
+    name: &str,
+    user: &str,
+    holder: Holder<'_>,
+    embed: bool,
+) -> Result<String> {
+    let user = format!("{user}@{name}");
+    let data = |material: &Material| STANDARD.encode(&material.pem);
+    let path = |material: Material| path_text(material.path);
+    let (embedded, named) = match holder.authority {
+        Some(material) if embed => (Some(data(&material)), None),
+        Some(material) => (None, Some(path(material)?)),
+        None => (None, None),
+    };
+    let credentials = if embed {
+        UserEntry::Data {
+            certificate: data(&holder.certificate),
+            key: data(&holder.key),
+        }
+    } else {
+        UserEntry::Files {
+            certificate: path(holder.certificate)?,
+            key: path(holder.key)?,
+        }
+    };
+    output::yaml(&Kubeconfig {
+        api_version: "v1",
+        kind: "Config",
+        clusters: vec![NamedCluster {
+            name,
+            cluster: ClusterEntry {
+                server: holder.server.to_owned(),
+                certificate_authority: named,
+                certificate_authority_data: embedded,
+            },
+        }],
+        users: vec![NamedUser {
+            name: &user,
+            user: credentials,
+        }],
+        contexts: vec![NamedContext {
+            name,
+            context: ContextEntry {
+                cluster: name,
+                user: &user,
+                namespace: None,
+            },
+        }],
+        current_context: Some(name),
+    })
 }
 
 /// Writes the kubeconfig of one `mk8s kubectl` and gives its path. The same content has the same name, so that shells

@@ -25,6 +25,7 @@ mod kubectl_args;
 mod lock;
 mod manifest;
 mod output;
+mod pki;
 mod prompt;
 mod selection;
 mod session;

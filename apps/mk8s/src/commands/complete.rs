@@ -145,7 +145,19 @@ fn values(environment: &Environment, argument: &Arg, prefix: &str, current: &str
             .filter(|name| name.as_str().starts_with(current));
         return list(names.map(|name| (format!("{prefix}{name}"), None)), prefix);
     }
-    if argument.get_value_hint() == ValueHint::FilePath {
+    if argument.get_id() == "certificate" || argument.get_id() == "certificate_of_user" {
+        let names = Context::load(environment).and_then(|context| commands::pki::names(&context));
+        let names = names.unwrap_or_default().into_iter();
+        let names = names.filter(|name| name.starts_with(current));
+        return list(
+            names.map(|name| (format!("{prefix}{}", output::plain(&name)), None)),
+            prefix,
+        );
+    }
+    if matches!(
+        argument.get_value_hint(),
+        ValueHint::FilePath | ValueHint::DirPath
+    ) {
         return FILES.to_owned();
     }
     let possible = argument.get_possible_values();
@@ -213,6 +225,12 @@ mod tests {
         assert_eq!(complete("clusters list --output=y"), ["--output=yaml", ":4"]);
         assert_eq!(complete("login --ca-file x"), [":0"]);
         assert_eq!(complete("completion b"), ["bash", ":4"]);
+        assert_eq!(complete("pki issue "), ["user", "server", "help", ":4"]);
+        assert_eq!(complete("pki revoke x --reason s"), ["superseded", ":4"]);
+        assert_eq!(complete("pki issue user jane --csr x"), [":0"]);
+        assert_eq!(complete("doctor "), ["front-proxy", "apiserver", ":4"]);
+        assert_eq!(complete("doctor front-proxy --certificate x"), [":0"]);
+        assert_eq!(complete("front-proxy kubeconfig --em"), ["--embed", ":4"]);
         assert_eq!(complete("--cluster x vers"), ["version", ":4"]);
         assert!(
             !complete("")

@@ -32,7 +32,8 @@ pub(crate) fn run(context: &Context<'_>, flag: Option<&ClusterName>, command: Ku
     }
 }
 
-fn write(path: &Path, text: &str) -> Result<()> {
+/// Writes a kubeconfig where it was asked for.
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
     // A pipe or a device is written to; only a file is replaced.
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return fs::write(path, text).map_err(|error| {

@@ -3,9 +3,10 @@
 use std::{
     ffi::{OsStr, OsString},
     fs,
+    io::{self, Write as _},
     os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output, Stdio},
 };
 
 use mk8s_model::ClusterName;
@@ -16,6 +17,7 @@ use crate::{
     contract::Cluster,
     error::{Failure, Result},
     home, kubeconfig, kubectl_args,
+    output::plain,
     selection::Selection,
     session::Access,
 };
@@ -46,6 +48,47 @@ pub(crate) fn run(
         home::reason(&error)
     ))
     .hint(REMEDY))
+}
+
+/// A kubectl for purposes of our own: on this cluster through central, else as the user's own kubeconfig says.
+pub(crate) fn tool(context: &Context<'_>, cluster: Option<&ClusterName>) -> Result<Command> {
+    context.environment.refuse_endless_depth()?;
+    let program = find(context)?;
+    let Some(cluster) = cluster else {
+        let mut own = Command::new(program);
+        own.env(DEPTH_VARIABLE, (context.environment.depth + 1).to_string());
+        return Ok(own);
+    };
+    let selection = Selection::resolve(context, Some(cluster))?;
+    make_ready(context, &selection)?;
+    let kubeconfig = kubeconfig::write_for_run(context, &selection)?;
+    Ok(command(context, &program, &kubeconfig))
+}
+
+/// Runs a [`tool`] to its end, with this on its standard input.
+pub(crate) fn finish(mut command: Command, input: Option<&str>) -> io::Result<Output> {
+    let stdin = if input.is_some() {
+        Stdio::piped()
+    } else {
+        Stdio::null()
+    };
+    let mut child = command
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
+        // One that ends without reading says why by itself.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    child.wait_with_output()
+}
+
+/// The last line of what one said that failed.
+pub(crate) fn complaint(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().rfind(|line| !line.trim().is_empty());
+    plain(last.unwrap_or("it said nothing"))
 }
 
 /// What kubectl says to `__complete` and these words; nothing if there is no kubectl.

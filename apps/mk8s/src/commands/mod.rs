@@ -4,12 +4,15 @@ mod clusters;
 mod complete;
 mod completion;
 mod credential;
+mod doctor;
 mod first_contact;
+mod front_proxy;
 mod inject;
 mod kubeconfig;
 mod kubectl;
 mod login;
 mod logout;
+pub(crate) mod pki;
 mod status;
 
 use std::ffi::OsString;
@@ -38,6 +41,9 @@ pub(crate) fn run(cli: Cli, kubectl: Vec<OsString>, environment: &Environment) -
         Command::Credential(credential) => credential::run(&load()?, credential),
         Command::Inject(inject) => inject::inject(environment, inject),
         Command::Uninject(uninject) => inject::uninject(environment, uninject),
+        Command::Pki(pki) => pki::run(&load()?, cluster, pki),
+        Command::Doctor(doctor) => doctor::run(&load()?, cluster, &doctor),
+        Command::FrontProxy(front_proxy) => front_proxy::run(&load()?, front_proxy),
         Command::Completion(completion) => completion::run(completion.shell),
         Command::Version(_) => output::print(concat!("mk8s ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Complete(complete) => complete::run(environment, &complete.words),

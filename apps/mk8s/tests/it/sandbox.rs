@@ -47,6 +47,16 @@ impl Run {
         self
     }
 
+    /// As `fails`, and other lines may stand before the error.
+    #[track_caller]
+    pub(crate) fn fails_with_notes(self, code: i32) -> Self {
+        assert!(
+            self.stderr.lines().any(|line| line.starts_with("error: ")),
+            "{self:?}"
+        );
+        self.fails(code)
+    }
+
     /// One `error:` line, with this in it, and at most a `hint:` line.
     #[track_caller]
     pub(crate) fn says(self, expected: &str) -> Self {
