@@ -184,6 +184,8 @@ fn decide(
     // Beside the containers, what is there is what we made when they started.
     let mode = match (secret.mode, when) {
         (Mode::Fail | Mode::SkipIfExists, When::Later) if is_ours => Mode::Overwrite,
+        // This very pod made it, and its init container was started once more.
+        (Mode::Fail, When::Start) if is_ours && is_owner(there, pod) => Mode::Overwrite,
         (mode, _) => mode,
     };
     match mode {
@@ -226,11 +228,17 @@ fn own(secret: &mut Value, pod: &Pod) {
     if !owners.is_array() {
         *owners = json!([]);
     }
-    if let Some(owners) = owners.as_array_mut()
-        && !owners.iter().any(|owner| owner["uid"] == pod.uid.as_str())
+    let has_it = is_owner(secret, pod);
+    if let Some(owners) = secret["metadata"]["ownerReferences"].as_array_mut()
+        && !has_it
     {
         owners.push(owner(pod));
     }
+}
+
+fn is_owner(secret: &Value, pod: &Pod) -> bool {
+    let owners = secret["metadata"]["ownerReferences"].as_array();
+    owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == pod.uid.as_str()))
 }
 
 fn owner(pod: &Pod) -> Value {
@@ -325,6 +333,17 @@ mod tests {
         let owned = decide(&secret(Mode::Overwrite), Some(&first), &other, When::Start);
         let owners = owned.expect("decided").expect("changed")["metadata"]["ownerReferences"].clone();
         assert_eq!(owners.as_array().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn a_pod_that_starts_again_finds_its_own() {
+        let mut own = there(Some(OURS));
+        own["metadata"]["ownerReferences"] = json!([owner(&pod())]);
+        let again = decide(&secret(Mode::Fail), Some(&own), &pod(), When::Start);
+        let again = again.expect("decided").expect("changed");
+        assert_eq!(again["data"], json!({"password": "bmV3"}));
+        own["metadata"]["labels"][LABEL] = "helm".into();
+        assert!(decide(&secret(Mode::Fail), Some(&own), &pod(), When::Start).is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use mk8s_secrets::{
     contract::Request,
     outputs::{self, Fetched, Outcome},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     cli::Settings,
@@ -140,12 +140,19 @@ impl<'a> Cycle<'a> {
         }
     }
 
+    /// A look that was tried again and again came to nothing.
+    pub(crate) fn gave_up(&self) {
+        self.metrics.looked_in_vain();
+    }
+
     fn say(&mut self, warnings: &[String], report: &Report) {
-        let now: BTreeSet<String> = warnings.iter().chain(&report.errors).cloned().collect();
-        for text in now.difference(&self.said) {
+        for text in warnings.iter().filter(|text| !self.said.contains(*text)) {
             warn!("{text}");
         }
-        self.said = now;
+        for text in report.errors.iter().filter(|text| !self.said.contains(*text)) {
+            error!("{text}");
+        }
+        self.said = warnings.iter().chain(&report.errors).cloned().collect();
         for changed in &report.changed {
             info!("wrote {changed}");
         }
@@ -159,3 +166,6 @@ fn render(source: &str, data: &serde_json::Value) -> Result<String, String> {
         .render(data, &Limits::default())
         .map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

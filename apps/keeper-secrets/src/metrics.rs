@@ -84,13 +84,16 @@ impl Metrics {
         }))
     }
 
+    /// Each try is one.
     pub(crate) fn fetched(&self, well: bool, took: Duration) {
         let outcome = if well { SUCCESS } else { ERROR };
         self.0.fetches.get_or_create(&outcome).inc();
         self.0.duration.observe(took.as_secs_f64());
-        if !well {
-            self.0.cycles.get_or_create(&ERROR).inc();
-        }
+    }
+
+    /// A look came to nothing, however often it was tried.
+    pub(crate) fn looked_in_vain(&self) {
+        self.0.cycles.get_or_create(&ERROR).inc();
     }
 
     pub(crate) fn looked(&self, active: usize, report: &Report) {
@@ -99,6 +102,12 @@ impl Metrics {
         self.0.active.set(i64::try_from(active).unwrap_or(i64::MAX));
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         self.0.refreshed.set(now.unwrap_or_default().as_secs_f64());
+    }
+
+    /// The page.
+    #[cfg(test)]
+    pub(crate) fn page(&self) -> String {
+        self.0.registry.encode()
     }
 
     /// Serves them in the clear: nothing is secret about them.

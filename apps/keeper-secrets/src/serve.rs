@@ -85,10 +85,12 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn prepare(settings: &Settings) -> anyhow::Result<Request> {
+    let request = Request::from_json(&settings.request).context("what is asked for")?;
+    configuration::authorities::bring(&request, &settings.ca_dir)?;
     // A container of the same user, who is told of changes, mustn't find the configuration through us.
     mk8s_net::conceal::conceal().context("can't keep others from looking into this process")?;
     mk8s_telemetry::init_logging(settings.log_format, &configuration::without_sdks(&settings.log))?;
-    Request::from_json(&settings.request).context("what is asked for")
+    Ok(request)
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
@@ -116,6 +118,7 @@ async fn keep(request: &Request, cycle: &mut Cycle<'_>) -> std::io::Result<()> {
                 }
             }
             Err(why) => {
+                cycle.gave_up();
                 failures = failures.saturating_add(1);
                 if last.elapsed() > OLD {
                     error!(%why, failures, "secrets are more than a day old");
@@ -137,4 +140,86 @@ fn interval(request: &Request) -> Duration {
 /// Up to a tenth less, so that many pods don't ask at once, and a change still arrives within an interval.
 fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(rand::random_range(0.9..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use async_trait::async_trait;
+    use clap::Parser as _;
+    use mk8s_secrets::{
+        Hidden, contract,
+        outputs::{Fetched, FileToDownload},
+    };
+
+    use super::*;
+    use crate::{
+        cli::{Arguments, Command},
+        provider::{FetchError, Provider},
+    };
+
+    /// Wants silence for a minute when it is asked first, and says when it was asked.
+    #[derive(Clone, Default)]
+    struct Busy(Arc<Mutex<Vec<tokio::time::Instant>>>);
+
+    #[async_trait]
+    impl Provider for Busy {
+        async fn fetch(&mut self, _: &Request) -> Result<Fetched, FetchError> {
+            let mut asked = self.0.lock().expect("no test panicked with it");
+            asked.push(tokio::time::Instant::now());
+            match asked.len() {
+                1 => Err(FetchError {
+                    why: "throttled".to_owned(),
+                    is_passing: true,
+                    after: Some(Duration::from_secs(60)),
+                }),
+                _ => Ok(Fetched::default()),
+            }
+        }
+
+        async fn download(&mut self, _: &FileToDownload) -> Result<Hidden, FetchError> {
+            Err(FetchError::lasting("there are no files"))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_wants_silence_for_a_minute_has_it_and_then_looks_go_on() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let annotations = [
+            ("inject", "true".to_owned()),
+            ("ksm-config", "ksm".to_owned()),
+            ("refresh-interval", "10s".to_owned()),
+            ("secret-x", format!("db:{}/db.json", directory.path().display())),
+        ];
+        let annotations = annotations.map(|(name, value)| (format!("keeper.security/{name}"), value));
+        let reading = contract::read(&annotations.into(), "ns").expect("what can be asked for");
+        let request = reading.request.expect("a request");
+        let arguments = Arguments::parse_from([
+            "keeper-secrets",
+            "run",
+            "--request",
+            "{}",
+            "--hosts",
+            "none.example",
+        ]);
+        let Command::Run(settings) = arguments.command else {
+            panic!("run was said");
+        };
+        let busy = Busy::default();
+        let mut cycle =
+            Cycle::new(&request, &settings, Box::new(busy.clone()), Metrics::new()).expect("a cycle");
+        let hundred = Duration::from_secs(100);
+        assert!(
+            tokio::time::timeout(hundred, keep(&request, &mut cycle))
+                .await
+                .is_err(),
+            "it never ends"
+        );
+        let asked = busy.0.lock().expect("no test panicked with it").clone();
+        let silence = asked[1] - asked[0];
+        assert!((60..61).contains(&silence.as_secs()), "{silence:?}");
+        let next = asked[2] - asked[1];
+        assert!((8..=10).contains(&next.as_secs()), "{next:?}");
+    }
 }

@@ -1,7 +1,10 @@
-//! AWS Secrets Manager, with the pod's IAM role (IRSA): its service account's token is changed into keys that live for an hour.
+//! AWS Secrets Manager, with the pod's IAM role: by IRSA, where its service account's token is changed into keys that live for an
+//! hour, or else by EKS Pod Identity ([`pod_identity`]).
 //!
 //! The token is changed by a call of our own and not by the SDK's chain of credentials. The chain logs what the service answers, and
 //! where it finds no role of the pod it takes the node's.
+
+mod pod_identity;
 
 use std::{env, path::PathBuf};
 
@@ -43,8 +46,12 @@ const THROTTLED: [&str; 4] = [
 /// # Errors
 /// [`CloudError`].
 pub(super) async fn get(secret_id: &str, region: Option<&str>) -> Result<Hidden, CloudError> {
-    let role = variable(ROLE)?;
-    let token = token()?;
+    // As the SDK's own chain has it, IRSA goes first.
+    let by_agent = variable(ROLE).is_err() && pod_identity::is_there();
+    let irsa = match by_agent {
+        true => None,
+        false => Some((variable(ROLE)?, token()?)),
+    };
     let region = region_of(secret_id, region)?;
     // SDKs' own retries are off: whoever asked us tries again.
     let shared = aws_config::defaults(BehaviorVersion::v2026_01_12())
@@ -54,7 +61,10 @@ pub(super) async fn get(secret_id: &str, region: Option<&str>) -> Result<Hidden,
         .retry_config(RetryConfig::disabled())
         .load()
         .await;
-    let credentials = credentials(&shared, role, token).await?;
+    let credentials = match irsa {
+        Some((role, token)) => credentials(&shared, role, token).await?,
+        None => pod_identity::credentials().await?,
+    };
     let config = aws_sdk_secretsmanager::config::Builder::from(&shared)
         .credentials_provider(credentials)
         .build();

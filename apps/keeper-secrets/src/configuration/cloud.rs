@@ -115,7 +115,7 @@ impl Store {
         match self {
             #[cfg(feature = "aws")]
             Self::Aws => {
-                "annotate its service account with eks.amazonaws.com/role-arn (IRSA), and make the pod anew"
+                "annotate its service account with eks.amazonaws.com/role-arn (IRSA), or associate a role with it (EKS Pod Identity), and make the pod anew"
             }
             #[cfg(feature = "gcp")]
             Self::Google => {
@@ -131,7 +131,9 @@ impl Store {
     fn how_to_be_trusted(self) -> &'static str {
         match self {
             #[cfg(feature = "aws")]
-            Self::Aws => "name its service account and the cluster's issuer in the role's trust policy",
+            Self::Aws => {
+                "name its service account and the cluster's issuer in the role's trust policy, or for EKS Pod Identity the service pods.eks.amazonaws.com, and associate the role with the service account"
+            }
             #[cfg(feature = "gcp")]
             Self::Google => "bind its service account to a Google one, or give it the role itself",
             #[cfg(feature = "azure")]

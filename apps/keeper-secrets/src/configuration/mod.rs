@@ -2,6 +2,7 @@
 //!
 //! Each cloud is a cargo feature of its own (`aws`, `gcp`, `azure`), and asked through its official SDK.
 
+pub(crate) mod authorities;
 #[cfg(feature = "aws")]
 mod aws;
 #[cfg(feature = "azure")]

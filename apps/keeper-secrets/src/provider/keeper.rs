@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use async_trait::async_trait;
 use mk8s_keeper::{Client, Config, HttpOptions, HttpTransport};
 use mk8s_secrets::{
@@ -37,16 +36,7 @@ impl Keeper {
     pub(crate) fn new(request: &Request, settings: &Settings) -> anyhow::Result<Self> {
         let extra_roots = match &request.certificate_authorities {
             None => None,
-            Some(_) => {
-                let path = settings.ca_dir.join("ca.crt");
-                let pem = std::fs::read(&path).with_context(|| {
-                    format!(
-                        "can't read {}: has the object of ca-cert-* that key?",
-                        path.display()
-                    )
-                })?;
-                Some(pem)
-            }
+            Some(_) => Some(configuration::authorities::read(&settings.ca_dir)?),
         };
         Ok(Self {
             auth: request.auth.clone(),

@@ -8,18 +8,20 @@ use crate::pod::{Object, objects, text};
 
 /// What cloud providers' own webhooks give a pod's containers so that they can prove who they are. Those ran before us, or will
 /// run again, and don't know our containers.
-const CLOUD_VARIABLES: [&str; 9] = [
+const CLOUD_VARIABLES: [&str; 11] = [
     "AWS_ROLE_ARN",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
     "AWS_STS_REGIONAL_ENDPOINTS",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
     "AZURE_CLIENT_ID",
     "AZURE_TENANT_ID",
     "AZURE_FEDERATED_TOKEN_FILE",
     "AZURE_AUTHORITY_HOST",
 ];
-const CLOUD_VOLUMES: [&str; 2] = ["aws-iam-token", "azure-identity-token"];
+const CLOUD_VOLUMES: [&str; 3] = ["aws-iam-token", "eks-pod-identity-token", "azure-identity-token"];
 
 /// The one that writes before the pod's own start.
 pub(super) fn init(request: &Request, directories: &[(String, String)], settings: &SecretsSettings) -> Value {

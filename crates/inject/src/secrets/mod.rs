@@ -29,6 +29,9 @@ use crate::{
     transform,
 };
 
+/// Of what our containers alone mount. Files there are root's, and a pod may give all its containers any user and group, ours too.
+const OWN_MODE: u32 = 0o444;
+
 /// Parses a template's text.
 pub type CheckTemplate<'a> = &'a dyn Fn(&str) -> Result<(), String>;
 
@@ -235,28 +238,28 @@ fn volumes(
     }
     if let Auth::Secret { name } = &request.auth {
         volumes.push(json!({"name": CONFIG_VOLUME, "secret": {
-            "secretName": name.as_str(), "defaultMode": 0o440, "items": [{"key": "config", "path": "config"}],
+            "secretName": name.as_str(), "defaultMode": OWN_MODE, "items": [{"key": "config", "path": "config"}],
         }}));
     }
     for (at, name) in request.kubernetes_records().into_iter().enumerate() {
         volumes.push(json!({"name": format!("{SOURCE_VOLUME}-{at}"), "secret": {
-            "secretName": name, "defaultMode": 0o440, "optional": true,
+            "secretName": name, "defaultMode": OWN_MODE, "optional": true,
         }}));
     }
     if let Some(authorities) = &request.certificate_authorities {
         let items = json!([{"key": authorities.key.as_str(), "path": "ca.crt"}]);
         volumes.push(match &authorities.object {
             CaObject::Secret(name) => {
-                json!({"name": AUTHORITIES_VOLUME, "secret": {"secretName": name.as_str(), "defaultMode": 0o444, "items": items}})
+                json!({"name": AUTHORITIES_VOLUME, "secret": {"secretName": name.as_str(), "defaultMode": OWN_MODE, "items": items}})
             }
             CaObject::ConfigMap(name) => {
-                json!({"name": AUTHORITIES_VOLUME, "configMap": {"name": name.as_str(), "defaultMode": 0o444, "items": items}})
+                json!({"name": AUTHORITIES_VOLUME, "configMap": {"name": name.as_str(), "defaultMode": OWN_MODE, "items": items}})
             }
         });
     }
     if request.has_kubernetes_secrets() && !is_led {
         volumes.push(
-            json!({"name": API_VOLUME, "projected": {"defaultMode": 0o440, "sources": [
+            json!({"name": API_VOLUME, "projected": {"defaultMode": OWN_MODE, "sources": [
                 {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
                 {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
                 {"downwardAPI": {"items": [{"path": "namespace",

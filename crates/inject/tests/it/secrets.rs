@@ -225,6 +225,17 @@ fn a_cloud_identity_of_the_pods_is_lent_to_our_containers() {
     let init = &after["spec"]["initContainers"][0];
     assert!(names(&init["env"]).contains(&"AWS_ROLE_ARN") && !names(&init["env"]).contains(&"OTHER"));
     assert!(names(&init["volumeMounts"]).contains(&"aws-iam-token"));
+    // EKS Pod Identity has other ones.
+    let agent = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+    asking["spec"]["containers"][0]["env"] = json!([{"name": agent, "value": "http://169.254.170.23/v1/credentials"},
+               {"name": "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "value": "/token"}]);
+    asking["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "eks-pod-identity-token", "mountPath": "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount"}]);
+    let after = with_secrets(&asking);
+    for ours in &after["spec"]["initContainers"].as_array().expect("ours")[..2] {
+        let variables = names(&ours["env"]);
+        assert!(variables.contains(&agent) && variables.contains(&"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"));
+        assert!(names(&ours["volumeMounts"]).contains(&"eks-pod-identity-token"));
+    }
 }
 
 #[test]

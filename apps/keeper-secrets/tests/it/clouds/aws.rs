@@ -8,14 +8,14 @@ use super::{
     program::Program,
 };
 
-const STS: &str = "sts.eu-west-1.amazonaws.com";
-const SECRETS: &str = "secretsmanager.eu-west-1.amazonaws.com";
-const ROLE: &str = "arn:aws:iam::123456789012:role/app";
-const TOKEN: &str = "the-service-accounts-token";
-const KEY: &str = "an-access-key-that-is-none";
-const SESSION: &str = "a-session-token-that-is-none";
+pub(super) const STS: &str = "sts.eu-west-1.amazonaws.com";
+pub(super) const SECRETS: &str = "secretsmanager.eu-west-1.amazonaws.com";
+pub(super) const ROLE: &str = "arn:aws:iam::123456789012:role/app";
+pub(super) const TOKEN: &str = "the-service-accounts-token";
+pub(super) const KEY: &str = "an-access-key-that-is-none";
+pub(super) const SESSION: &str = "a-session-token-that-is-none";
 
-fn auth() -> Value {
+pub(super) fn auth() -> Value {
     json!({"method": "aws-secrets-manager", "secretId": "app/keeper", "region": "eu-west-1"})
 }
 
@@ -37,7 +37,7 @@ fn connect(program: &mut Program, internet: &Internet) {
 }
 
 /// STS, if it is asked rightly.
-fn sts(asked: &Asked) -> Answer {
+pub(super) fn sts(asked: &Asked) -> Answer {
     let fields = [
         ("Action", "AssumeRoleWithWebIdentity"),
         ("RoleArn", ROLE),
@@ -77,7 +77,7 @@ fn refusal(status: u16, code: &str) -> Answer {
     Answer::text(status, "application/x-amz-json-1.1", body.to_string())
 }
 
-fn secret(value: &Value) -> Answer {
+pub(super) fn secret(value: &Value) -> Answer {
     let mut body =
         json!({"ARN": "arn", "Name": "app/keeper", "VersionId": "1", "VersionStages": ["AWSCURRENT"]});
     if let (Some(body), Some(value)) = (body.as_object_mut(), value.as_object()) {
@@ -264,6 +264,16 @@ fn an_unreachable_cloud_is_said() {
     program
         .run()
         .says(&["can't reach AWS Secrets Manager", "Connection refused"]);
+}
+
+#[test]
+fn an_authority_that_the_pod_brings_is_believed() {
+    let mut program = program(&auth());
+    let config = program.configuration();
+    let internet = cloud(move || secret(&json!({"SecretString": config})));
+    connect(&mut program, &internet);
+    program.bring(&internet.authority);
+    program.run().is_right();
 }
 
 #[test]

@@ -198,6 +198,16 @@ fn an_unreachable_cloud_is_said() {
 }
 
 #[test]
+fn an_authority_that_the_pod_brings_is_believed() {
+    let mut program = program(&auth());
+    let config = program.configuration();
+    let internet = cloud(move || payload(&config));
+    connect(&mut program, &internet);
+    program.bring(&internet.authority);
+    program.run().is_right();
+}
+
+#[test]
 fn an_untrusted_certificate_gets_no_token() {
     let mut program = program(&auth());
     let internet = cloud(|| Answer::Silence);

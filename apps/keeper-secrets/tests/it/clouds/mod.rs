@@ -17,6 +17,8 @@ mod gcp;
     allow(dead_code, reason = "each cloud needs a part of it")
 )]
 mod internet;
+#[cfg(feature = "aws")]
+mod pod_identity;
 #[cfg_attr(
     not(all(feature = "aws", feature = "gcp", feature = "azure")),
     allow(dead_code, reason = "each cloud needs a part of it")

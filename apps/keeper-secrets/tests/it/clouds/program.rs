@@ -26,6 +26,8 @@ pub(super) struct Program {
     /// What must never be printed.
     hidden: Vec<String>,
     authorities: String,
+    /// What the pod brings.
+    brought: Option<String>,
 }
 
 /// It ended.
@@ -51,6 +53,7 @@ impl Program {
             environment: BTreeMap::new(),
             hidden: vec![PASSWORD.to_owned()],
             authorities,
+            brought: None,
         }
     }
 
@@ -66,6 +69,12 @@ impl Program {
 
     pub(super) fn trust(&mut self, authority: &str) {
         self.authorities.push_str(authority);
+    }
+
+    /// Trusts it because the pod brings it, and not because the system does.
+    pub(super) fn bring(&mut self, authority: &str) {
+        self.authorities = self.authorities.replace(authority, "");
+        self.brought = Some(authority.to_owned());
     }
 
     pub(super) fn set(&mut self, name: &str, value: &str) {
@@ -93,7 +102,7 @@ impl Program {
         let out = self.directory.path().join("out");
         std::fs::create_dir_all(&out).expect("made");
         let file = out.join("database.json");
-        let request = json!({
+        let mut request = json!({
             "version": 1, "auth": self.auth,
             "secrets": [{
                 "origin": "a test", "source": {"record": {"record": "Database"}},
@@ -102,11 +111,17 @@ impl Program {
             "refreshSeconds": 300, "initOnly": true, "failOnError": true, "strictLookup": false,
             "kubernetesSecrets": {"mode": "overwrite", "rotation": false, "ownerReference": false},
         });
+        if let Some(brought) = &self.brought {
+            self.file("ca.crt", brought);
+            request["certificateAuthorities"] = json!({"object": {"configMap": "ca"}, "key": "ca.crt"});
+        }
         let begun = Instant::now();
         let ran = Command::new(env!("CARGO_BIN_EXE_keeper-secrets"))
             .args(["init", "--log", LOG, "--request"])
             .arg(request.to_string())
             .arg("--config-dir")
+            .arg(self.directory.path())
+            .arg("--ca-dir")
             .arg(self.directory.path())
             .env_clear()
             .env("SSL_CERT_FILE", self.file("authorities.pem", &self.authorities))
