@@ -24,6 +24,26 @@ pub struct Endpoint {
     pub ca_pem: Vec<u8>,
 }
 
+/// What is at a path of this machine, in the clear.
+///
+/// # Errors
+/// If nobody answers, or with something else than 200.
+pub fn plain_get(port: u16, path: &str) -> io::Result<String> {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.starts_with("HTTP/1.1 200 ") => Ok(body.to_owned()),
+        _ => Err(io::Error::other(answer)),
+    }
+}
+
 /// A connection, TLS done.
 #[derive(Debug)]
 pub struct Connection {

@@ -16,9 +16,11 @@ const CLIENTS_VARIABLE: &str = "MK8S_TEST_CLIENTS";
 /// Names the static `keeper-secrets-exec`. Whoever sets it has built it, as above.
 const EXEC_VARIABLE: &str = "MK8S_TEST_EXEC";
 /// The packages whose programs are tested.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 8] = [
     "mk8s-central",
     "mk8s-agent",
+    "mk8s-front-proxy",
+    "mk8s-apiserver",
     "mk8s-webhook",
     "mca-proxy",
     "keeper-secrets",

@@ -53,6 +53,18 @@ impl Cluster {
         &SECOND
     }
 
+    /// A third, shared too, without a node: for what changes a cluster for all who use it, one test after the other.
+    ///
+    /// # Panics
+    /// If it can't be started; the message says what is missing.
+    pub fn for_one_at_a_time() -> &'static Self {
+        static THIRD: LazyLock<Cluster> = LazyLock::new(|| Cluster {
+            state: devcluster::up(&format!("{}-3", shared_name()), &[]),
+            is_own: false,
+        });
+        &THIRD
+    }
+
     /// A cluster for one test alone: API servers with flags of their own, or clusters that are to be broken. `arguments` are those
     /// of `devcluster up`. It ends with the test.
     ///

@@ -98,7 +98,7 @@ impl Transcript {
             lines[from..(at + 12).min(lines.len())].join("\n")
         };
         Some(format!(
-            "line {}\n--- directly\n{}\n--- through the gateway\n{}",
+            "line {}\n--- directly\n{}\n--- through the other door\n{}",
             at + 1,
             around(&ours),
             around(&theirs)

@@ -1,7 +1,8 @@
-//! What people do with kubectl, done straight at the API server and through the gateway, with the same results.
+//! What people do with kubectl, done straight at the API server, through the gateway, and through the front proxy, with the
+//! same results.
 //!
 //! A row of the table is something to do with a [`Door`]; what came of it is written into a [`Transcript`]. Each row is done at
-//! both doors as the same user, in a namespace of its own that is made alike, and the transcripts must be equal once
+//! all doors as the same user, in a namespace of its own that is made alike, and the transcripts must be equal once
 //! names, times and addresses are taken out ([`normal`]). Each row says by assertions of its own that it did something.
 
 mod door;
@@ -18,7 +19,7 @@ use std::{
 
 use door::{Door, Transcript};
 use mk8s_testkit::{
-    Cluster, Gateway, Kubectl,
+    Cluster, FrontProxy, Gateway, Kubectl,
     gateway::{ADMIN, MAIN},
     kubectl,
 };
@@ -29,12 +30,12 @@ type Row = (&'static str, fn(&mut Door));
 /// The group that the gateway puts the administrator into, by which they have their rights in the cluster.
 const GROUP: &str = "mk8s:admin";
 
-/// Does each row at both doors with the kubectl of the cluster's version.
+/// Does each row at all doors with the kubectl of the cluster's version.
 fn compare(rows: &[Row]) {
     compare_with(rows, &[("kubectl", kubectl::current().to_owned())], &[&[]]);
 }
 
-/// Does each row at both doors, with the cluster's kubectl and with the one on the PATH (an older one, usually), over SPDY and over
+/// Does each row at all doors, with the cluster's kubectl and with the one on the PATH (an older one, usually), over SPDY and over
 /// WebSocket. Where a row streams, these are different programs for the gateway.
 fn compare_with_all_clients(rows: &[Row]) {
     let mut clients = vec![("kubectl", kubectl::current().to_owned())];
@@ -58,6 +59,9 @@ fn compare_with(rows: &[Row], clients: &[(&str, PathBuf)], variables: &[&[(&str,
         .kubectl_as(directory.path(), ADMIN, &[GROUP])
         .kubeconfig()
         .to_owned();
+    let account = FrontProxy::account(cluster, directory.path());
+    let front_proxy = FrontProxy::start(&account, "reroutes: []");
+    let operator = front_proxy.kubectl_as(ADMIN, &[GROUP]).kubeconfig().to_owned();
     let mut failed = Vec::new();
     for (client, program) in clients {
         for variables in variables {
@@ -67,18 +71,25 @@ fn compare_with(rows: &[Row], clients: &[(&str, PathBuf)], variables: &[&[(&str,
                 })
             };
             let direct = dressed(Kubectl::with_program(program, &direct_config));
-            let through = dressed(gateway.admin().kubectl_with(program, MAIN));
+            let doors = [
+                ("gateway", dressed(gateway.admin().kubectl_with(program, MAIN))),
+                ("front proxy", dressed(Kubectl::with_program(program, &operator))),
+            ];
             for (name, act) in rows {
-                // At both doors at once: rows wait more than they work.
-                let (direct, through) = (go(cluster, &direct, *act), go(cluster, &through, *act));
-                let (Ok(expected), Ok(found)) = (direct.join(), through.join()) else {
-                    failed.push(format!(
-                        "{name} ({client}, {variables:?}): a door failed, see above"
-                    ));
-                    continue;
-                };
-                if let Some(difference) = expected.difference(&found) {
-                    failed.push(format!("{name} ({client}, {variables:?}): {difference}"));
+                // At all doors at once: rows wait more than they work.
+                let direct = go(cluster, &direct, *act);
+                let through = doors
+                    .clone()
+                    .map(|(door, kubectl)| (door, go(cluster, &kubectl, *act)));
+                let expected = direct.join();
+                for (door, found) in through {
+                    let row = format!("{name} ({door}, {client}, {variables:?})");
+                    match (&expected, found.join()) {
+                        (Ok(expected), Ok(found)) => {
+                            failed.extend(expected.difference(&found).map(|how| format!("{row}: {how}")));
+                        }
+                        _ => failed.push(format!("{row}: a door failed, see above")),
+                    }
                 }
             }
         }

@@ -135,7 +135,8 @@ const ROWS: &[Row] = &[
             "get pod web -o wide",
         ]);
         door.refused("wait --for=condition=Nonsense pod/web --timeout=1s");
-        door.line("delete pod web --now --wait=false");
+        // It takes its time, so that it is still there when it is waited for.
+        door.line("delete pod web --grace-period=5 --wait=false");
         door.line("wait --for=delete pod/web --timeout=60s");
     }),
     ("events", |door| {

@@ -1,8 +1,8 @@
 //! What is refused: at admission if it can be seen there, and else by the init container, with a reason in its log.
 
 use mk8s_testkit::{
-    InPod, eventually,
-    ksm::{Behaviour, Damage, Endpoint, Fault, NewRecord},
+    Cluster, InPod, eventually,
+    ksm::{Behaviour, Damage, Endpoint, Fault, NewRecord, Served, Settings},
     pod::Builder,
 };
 
@@ -95,6 +95,13 @@ fn records_that_cant_be_had_are_named_and_the_pod_doesnt_start() {
             "Database[nothing]:/keeper/secrets/x",
             "nothing",
         ),
+        // It can be parsed, and so comes past admission.
+        (
+            "endless",
+            "config",
+            "secrets: [{record: Database, template: '{{ define \"x\" }}{{ template \"x\" . }}{{ end }}{{ template \"x\" . }}'}]",
+            "template",
+        ),
     ] {
         let pod = secrets
             .pod(name)
@@ -124,6 +131,18 @@ fn a_vault_that_isnt_trusted_or_allowed_is_never_told_anything() {
         .annotation("keeper.security/secret", "Database")
         .start();
     complaint(&without_authority, "certificate");
+    // The authority of somebody who isn't this vault.
+    let listen = format!("{}:0", Cluster::shared().host_address());
+    let other = Served::start(Settings::new(listen.parse().expect("an address"))).expect("a vault");
+    let wrong = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "wrong-ca"},
+        "data": {"ca.crt": other.ca_pem()}});
+    secrets.namespace().apply(&wrong.to_string());
+    let of_another = secrets
+        .pod("of-another")
+        .annotation("keeper.security/ca-cert-configmap", "wrong-ca")
+        .annotation("keeper.security/secret", "Database")
+        .start();
+    complaint(&of_another, "certificate");
     let elsewhere = secrets.vault.app_config().with_hostname("169.254.169.254");
     let config = serde_json::json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "elsewhere"},
         "stringData": {"config": elsewhere.json()}});

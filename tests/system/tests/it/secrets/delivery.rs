@@ -1,12 +1,15 @@
 //! What a pod asks for is there when its first program starts, in every format, and changes when the vault does.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use mk8s_testkit::{
     eventually,
     ksm::{Endpoint, Field, NewRecord},
 };
 use serde_json::{Value, json};
 
-use super::{INTERVAL, Secrets, database, eventually_reads, read};
+use super::{INTERVAL, Secrets, counter, database, eventually_reads, metrics, read};
 
 #[test]
 fn every_format_and_source_is_a_file_before_the_first_program_starts() {
@@ -123,6 +126,25 @@ fn a_hundred_secrets_cost_one_call() {
         0,
         "no folder is asked for"
     );
+    // So does each look of a sidecar.
+    let pod = secrets
+        .pod("kept")
+        .annotation("keeper.security/secrets", &titles.join(","))
+        .start()
+        .ready();
+    let before = secrets.vault.requests(Endpoint::GetSecret);
+    assert_eq!(before, 2);
+    let looks = mk8s_testkit::within(INTERVAL * 4, "two looks", || {
+        let page = metrics(&secrets, &pod);
+        let looks = counter(&page, "keeper_sidecar_refresh_cycles_total{status=\"success\"}");
+        (looks >= 2).then_some(looks)
+    });
+    // Another may have begun meanwhile.
+    let asked = secrets.vault.requests(Endpoint::GetSecret) - before;
+    assert!(
+        (looks..=looks + 1).contains(&asked),
+        "{asked} calls for {looks} looks"
+    );
 }
 
 #[test]
@@ -150,8 +172,20 @@ fn a_changed_record_arrives_within_an_interval_once_and_the_program_is_told() {
         inode("/keeper/secrets/database.json"),
         inode("/keeper/secrets/other.json"),
     );
+    let changed_at = Timestamp::now();
     secrets.vault().set_field(&uid, "password", "second");
     eventually_reads(&pod, "/keeper/secrets/database.json", "second");
+    let log = pod.log_of("keeper-secrets-sidecar");
+    let written = log
+        .lines()
+        .find(|line| line.contains("wrote /keeper/secrets/database.json"));
+    let written = written
+        .and_then(|line| line.split_whitespace().next())
+        .expect("a time");
+    let written_at: Timestamp = written.parse().expect("a time");
+    let took = Duration::try_from(written_at - changed_at).expect("it was written afterwards");
+    // And a moment for the look itself.
+    assert!(took <= INTERVAL + Duration::from_secs(2), "{took:?}");
     eventually("the program to be told", || {
         pod.exec(["cat", "/tmp/told"])
             .stdout

@@ -1,11 +1,16 @@
 //! Secrets in pods on a real node: from a vault that speaks Keeper's protocol, by the webhook and `keeper-secrets`, to the
 //! programs that want them.
 
+mod admission;
 mod bad_input;
 mod delivery;
+mod full_volume;
+mod kubernetes_modes;
 mod kubernetes_secrets;
 mod outages;
 mod readers;
+mod search;
+mod table;
 mod variables;
 
 use std::{net::SocketAddr, time::Duration};
@@ -24,6 +29,8 @@ use crate::webhook::Webhook;
 const CONFIG: &str = "ksm";
 /// The ConfigMap with the vault's authority.
 const AUTHORITY: &str = "vault-ca";
+/// Where sidecars serve their metrics.
+const METRICS_PORT: u16 = 9464;
 /// The shortest interval that may be asked for.
 const INTERVAL: Duration = Duration::from_secs(10);
 
@@ -35,6 +42,11 @@ struct Secrets {
 
 impl Secrets {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With more of the webhook's settings for secrets, as in `sizeLimit: 64Ki`.
+    fn start_with(more: &str) -> Self {
         let host = Cluster::shared().host_address();
         let listen: SocketAddr = format!("{host}:0").parse().expect("an address");
         let vault = Served::start(Settings::new(listen)).expect("a vault");
@@ -42,7 +54,7 @@ impl Secrets {
         let webhook = Webhook::start_with(
             "{settle: 1s}",
             &format!(
-                "secrets: {{image: '{image}', imagePullPolicy: Never, hosts: ['{}'], log: trace}}\n",
+                "secrets: {{image: '{image}', imagePullPolicy: Never, hosts: ['{}'], log: trace, metricsPort: {METRICS_PORT}, {more}}}\n",
                 vault.host_port()
             ),
         );
@@ -79,6 +91,31 @@ impl Secrets {
             .annotation("keeper.security/ca-cert-configmap", AUTHORITY)
             .annotation("keeper.security/refresh-interval", "10s")
     }
+}
+
+/// What a pod's sidecar counts, through the API server.
+#[track_caller]
+fn metrics(secrets: &Secrets, pod: &InPod) -> String {
+    let path = format!(
+        "/api/v1/namespaces/{}/pods/{}:{METRICS_PORT}/proxy/metrics",
+        secrets.namespace().name(),
+        pod.name()
+    );
+    secrets
+        .namespace()
+        .kubectl()
+        .run(["get", "--raw", &path])
+        .ok()
+        .stdout
+}
+
+/// A counter of such a page, given with its labels.
+#[track_caller]
+fn counter(page: &str, name: &str) -> u64 {
+    let value = page
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("no {name} in\n{page}"))
 }
 
 /// A record of a database.

@@ -1,6 +1,6 @@
 //! Every user of a pod can read, and nobody else sees anything.
 
-use mk8s_testkit::{Cluster, ksm::NewRecord};
+use mk8s_testkit::{Cluster, InPod, ksm::NewRecord, pod::Builder};
 use serde_json::json;
 
 use super::{Secrets, database, read};
@@ -42,6 +42,80 @@ fn a_pod_under_the_restricted_standard_works_beside_the_api_proxy() {
         .start()
         .ready();
     assert!(read(&pod, "/keeper/secrets/database.json").contains("restricted"));
+}
+
+/// Users and groups that people give whole pods hold for our containers, too.
+#[test]
+fn whatever_user_and_groups_a_pod_has_its_secrets_are_written_and_read() {
+    let secrets = Secrets::start();
+    secrets.vault().add(database("whoever-it-is"));
+    let record = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "stringData": {"user": "app"}});
+    secrets.namespace().apply(&record.to_string());
+    let rules = json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create", "update"]}]);
+    for (name, context) in [
+        ("group", json!({"runAsUser": 1000, "runAsGroup": 3000})),
+        (
+            "volumes",
+            json!({"runAsUser": 1000, "runAsGroup": 3000, "fsGroup": 2000}),
+        ),
+        ("more", json!({"runAsUser": 2000, "supplementalGroups": [4000]})),
+    ] {
+        let start = |builder: Builder<'_>| {
+            let context = context.clone();
+            let changed = builder.changed_by(|mut pod| {
+                pod["spec"]["securityContext"] = context;
+                pod
+            });
+            changed.start()
+        };
+        let of_vault = secrets
+            .pod(name)
+            .service_account("app", &rules)
+            .annotation("keeper.security/secret", "Database")
+            .annotation("keeper.security/inject-as-k8s-secret", "true")
+            .annotation("keeper.security/k8s-secret-name", name);
+        let of_namespace = InPod::named(secrets.namespace(), &format!("{name}-kept"))
+            .annotation("keeper.security/inject", "true")
+            .annotation("keeper.security/auth-method", "kubernetes")
+            .annotation("keeper.security/secret", "db");
+        let (pod, kept) = (start(of_vault), start(of_namespace));
+        let pod = pod.ready();
+        assert!(read(&pod, "/keeper/secrets/database.json").contains("whoever-it-is"));
+        let kubectl = secrets.namespace().kubectl();
+        let made = kubectl.run(["get", "secret", name, "--output", "name"]).ok();
+        assert_eq!(made.text(), format!("secret/{name}"));
+        assert!(read(&kept.ready(), "/keeper/secrets/db.json").contains("app"));
+    }
+}
+
+/// OpenShift chooses a user for each namespace, and refuses any other.
+#[test]
+fn where_the_cluster_chooses_the_user_ours_is_that_one() {
+    let secrets = Secrets::start_with("uid: null");
+    secrets.vault().add(database("as-somebody"));
+    let pod = secrets
+        .pod("app")
+        .annotation("keeper.security/secret", "Database")
+        .annotation("keeper.security/inject-env-vars", "true")
+        .command(["sleep", "1000000"])
+        .changed_by(|mut pod| {
+            pod["spec"]["securityContext"] = json!({"runAsUser": 1_000_650_000, "fsGroup": 1_000_650_000});
+            if let Some(own) = pod["spec"]["containers"][0]["securityContext"].as_object_mut() {
+                own.remove("runAsUser");
+            }
+            pod
+        })
+        .start()
+        .ready();
+    for container in pod.json()["spec"]["initContainers"].as_array().expect("ours") {
+        assert_eq!(container["securityContext"].get("runAsUser"), None, "{container}");
+    }
+    let file = pod
+        .exec(["stat", "-c", "%u %g %a", "/keeper/secrets/database.json"])
+        .ok()
+        .stdout;
+    assert_eq!(file.trim(), "1000650000 65531 440");
+    assert!(read(&pod, "/keeper/secrets/database.json").contains("as-somebody"));
 }
 
 /// A marker that no text has by chance.

@@ -170,7 +170,7 @@ impl Webhook {
     }
 
     /// Takes a replica away, as a dead pod is.
-    fn kill(&mut self, name: &str) {
+    pub(crate) fn kill(&mut self, name: &str) {
         let at = self
             .replicas
             .iter()
@@ -247,6 +247,31 @@ impl Webhook {
             .iter()
             .map(|replica| replica.program.log())
             .collect()
+    }
+
+    /// The replicas' process ids.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        self.replicas
+            .iter()
+            .map(|replica| replica.program.pid())
+            .collect()
+    }
+
+    /// What each replica counts.
+    pub(crate) fn metrics(&self) -> Vec<String> {
+        let authorities = self.bundle();
+        let page = |replica| {
+            let response = self
+                .endpoint(replica, &authorities)
+                .request("GET", "/metrics", &[], b"");
+            response.expect("believed").text()
+        };
+        self.replicas.iter().map(page).collect()
+    }
+
+    /// Who the replicas are to the API server.
+    pub(crate) fn user(&self) -> String {
+        format!("system:serviceaccount:{}:{NAME}", self.namespace.name())
     }
 
     /// The replica that leads; none, if it was released.
