@@ -24,6 +24,10 @@ pub(crate) struct Cluster {
     pub(crate) version: String,
     /// Of somebody who may read there, for those who ask without the gateway.
     pub(crate) token: String,
+    /// An address of this machine that the API server can dial.
+    pub(crate) host_address: String,
+    devcluster: PathBuf,
+    kubeconfig: PathBuf,
     api_server: u32,
     _devcluster: Process,
 }
@@ -34,6 +38,7 @@ struct State {
     kubernetes_version: String,
     server: String,
     kubeconfig: PathBuf,
+    host_address: String,
     files: Files,
     processes: Vec<Component>,
 }
@@ -101,9 +106,17 @@ impl Cluster {
             },
             version: state.kubernetes_version,
             token: token("bench-reader")?,
+            host_address: state.host_address,
+            devcluster: devcluster.to_owned(),
+            kubeconfig: state.kubeconfig,
             api_server,
             _devcluster: process,
         })
+    }
+
+    /// kubectl as the administrator, with a file as its input.
+    pub(crate) fn kubectl(&self, arguments: &[&str], input: Option<&Path>) -> anyhow::Result<String> {
+        kubectl(&self.devcluster, &self.kubeconfig, arguments, input)
     }
 
     /// CPU time that the API server itself has used.

@@ -12,6 +12,7 @@ mod fixtures;
 mod gateway;
 mod haproxy;
 mod instructions;
+mod lists;
 mod load;
 mod machine;
 mod measure;
@@ -97,6 +98,8 @@ enum Command {
     Sidecar(sidecar::Arguments),
     /// How long the webhook takes to answer
     Admission(admission::Arguments),
+    /// What a list of one's own namespaces takes, beside the API server's own list of all
+    Lists(lists::Arguments),
     /// Stand for an API server (started by the benchmark itself)
     #[command(hide = true)]
     Upstream(upstream::Arguments),
@@ -145,6 +148,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let measured = match &arguments.command {
         Some(Command::Sidecar(arguments)) => Some(sidecar::run(arguments, &dir).await),
         Some(Command::Admission(arguments)) => Some(admission::run(arguments, &dir).await),
+        Some(Command::Lists(arguments)) => Some(lists::run(arguments, &dir).await),
         _ => None,
     };
     if let Some(measured) = measured {
