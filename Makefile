@@ -1,7 +1,7 @@
 # What can be done here. `make` alone tells.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop demo-secrets test check fmt lint deny bench bench-sidecar bench-admission fuzz clean-clusters
+.PHONY: help demo demo-stop demo-secrets test check fmt lint deny bench bench-sidecar bench-admission bench-lists fuzz clean-clusters
 
 help: ## this list
 	@echo "mk8s: one audited way into every Kubernetes cluster"
@@ -46,6 +46,9 @@ bench-sidecar: ## what the sidecar costs, beside haproxy, nginx and Go's reverse
 
 bench-admission: ## how long the webhook takes to answer (BENCH_ARGS=--help)
 	@bench/admission.sh $(BENCH_ARGS)
+
+bench-lists: ## what a list of one's own namespaces takes (BENCH_ARGS=--help)
+	@bench/lists.sh $(BENCH_ARGS)
 
 fuzz: ## hostile bytes for a minute each (FUZZ_SECONDS=60)
 	@tools/fuzz.sh

@@ -22,6 +22,7 @@ else
 		say "ending the clusters"
 		"$MK8S_DEVCLUSTER" down --name "$MK8S_TEST_CLUSTER" 2>/dev/null
 		"$MK8S_DEVCLUSTER" down --name "$MK8S_TEST_CLUSTER-2" 2>/dev/null
+		"$MK8S_DEVCLUSTER" down --name "$MK8S_TEST_CLUSTER-3" 2>/dev/null
 	}
 	trap take_down EXIT
 fi

@@ -112,6 +112,7 @@ func apiServerArgs(s *State, dir layout, bind string, port, etcdPort int) []stri
 	set("service-account-key-file", s.Files.ServiceAccountPub)
 	set("service-account-signing-key-file", s.Files.ServiceAccountKey)
 	set("requestheader-client-ca-file", s.Files.FrontProxyCA)
+	set("requestheader-allowed-names", "front-proxy-client")
 	set("requestheader-username-headers", "X-Remote-User")
 	set("requestheader-group-headers", "X-Remote-Group")
 	set("requestheader-extra-headers-prefix", "X-Remote-Extra-")
