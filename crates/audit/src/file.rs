@@ -74,6 +74,14 @@ impl AuditFile {
         })
     }
 
+    /// Writes a line of another kind: `stage`, and what `event` has.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn note<E: Serialize>(&self, stage: &'static str, event: &E) -> io::Result<()> {
+        self.write(stage, event)
+    }
+
     fn write<E: Serialize>(&self, stage: &'static str, event: &E) -> io::Result<()> {
         let mut line = serde_json::to_vec(&Line { stage, event })?;
         line.push(b'\n');
@@ -199,6 +207,22 @@ mod tests {
         assert_eq!(lines[0]["id"], lines[1]["id"]);
         let mode = fs::metadata(&path).expect("metadata").mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_line_of_another_kind_stands_among_events() {
+        let dir = tempfile::tempdir().expect("directory");
+        let path = dir.path().join("audit.jsonl");
+        let log = AuditFile::open(&path).expect("file");
+        log.note("call", &serde_json::json!({"tool": "get"}))
+            .expect("written");
+        log.close(&close());
+        let lines = lines(&path);
+        assert_eq!(
+            (&lines[0]["stage"], &lines[0]["tool"]),
+            (&"call".into(), &"get".into())
+        );
+        assert_eq!(lines[1]["stage"], "close");
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub enum AuthMethod {
     Pod,
     /// Headers of a peer that proved itself by certificate (front proxy, central towards an agent).
     Peer,
+    /// They started this program themselves, and speak with it alone.
+    Starter,
 }
 
 /// Why a name can't be an identity. The offending text is shown shortened and escaped.

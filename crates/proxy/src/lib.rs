@@ -29,7 +29,7 @@ pub mod upstream;
 
 pub use audit::{AuditLog, AuditUnavailable};
 pub use decide::{Authorizer, Caller, Permitted};
-pub use path::{Inbound, Proxy};
+pub use path::{CredentialsRefused, Inbound, Proxy};
 pub use reroute::{InvalidReroute, Reroute};
 pub use upgrade::Upgrade;
 pub use upstream::{Clusters, Direct, OnlyCluster, Unroutable, Upstream};

@@ -35,6 +35,10 @@ pub struct Proxy {
     interactive_at: Option<Arc<str>>,
 }
 
+/// On an answer: the API server doesn't know us any more. Who gets our credentials from somewhere may get others.
+#[derive(Clone, Copy, Debug)]
+pub struct CredentialsRefused;
+
 /// A request as a door hands it over: the caller known, the path the API server's own.
 #[derive(Debug)]
 pub struct Inbound {
@@ -440,10 +444,14 @@ fn refuse(
     let status = why.status(kube, method.is_safe());
     ticket.answered(status.code().as_u16());
     ticket.end(why.outcome());
-    if matches!(why, PathError::Forward { .. }) {
+    let mut response = status.into_response();
+    if let PathError::Forward { source, .. } = why {
         tracing::warn!(audit_id = %ticket.id(), error = %why, "request failed");
+        if matches!(source, ForwardError::Credentials) {
+            response.extensions_mut().insert(CredentialsRefused);
+        }
     }
-    status.into_response()
+    response
 }
 
 /// Whether a 401 can only be about us: we spoke to the API server ourselves, in our own credentials, and no workload

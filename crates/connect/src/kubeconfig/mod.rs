@@ -18,7 +18,7 @@ use mk8s_tls::{
 use secrecy::ExposeSecret as _;
 
 use self::schema::{Cluster, Kubeconfig, User};
-use crate::Target;
+use crate::{Target, plugin::Plugin};
 
 /// A kubeconfig that can't be used, and where it came from.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +87,41 @@ pub fn from_file(path: &Path, context: Option<&str>) -> Result<Target, Kubeconfi
         .map_err(|why| at(path.display(), why))
 }
 
+/// The same for a program that somebody started for themselves: a context that runs a credential plugin gives the plugin along, for
+/// the target's credentials. Nothing is run here.
+///
+/// # Errors
+/// [`KubeconfigError`], naming the file and what of it can't be used.
+pub fn for_person(path: &Path, context: Option<&str>) -> Result<(Target, Option<Plugin>), KubeconfigError> {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    read(path)
+        .and_then(|text| {
+            let mut kubeconfig = parse(&text)?;
+            let plugin = take_plugin(&mut kubeconfig, context, directory);
+            let target = target(&kubeconfig, context, Files::Beside(directory))?;
+            Ok((target, plugin))
+        })
+        .map_err(|why| at(path.display(), why))
+}
+
+/// Takes the plugin out of the context's user, as client-go would run it: a command with a slash is a path from the kubeconfig.
+fn take_plugin(kubeconfig: &mut Kubeconfig, context: Option<&str>, directory: &Path) -> Option<Plugin> {
+    let name = context.or(kubeconfig.current_context.as_deref())?;
+    let context = kubeconfig
+        .contexts
+        .iter()
+        .find(|known| known.name == name)?
+        .context
+        .as_ref()?;
+    let user = kubeconfig
+        .users
+        .iter_mut()
+        .find(|known| known.name == context.user)?
+        .user
+        .as_mut()?;
+    user.exec.take().map(|plugin| plugin.beside(directory))
+}
+
 /// The target of a kubeconfig's text, which may not name files. `origin` says in errors where it came from.
 ///
 /// # Errors
@@ -95,6 +130,21 @@ pub fn from_text(text: &str, context: Option<&str>, origin: &str) -> Result<Targ
     parse(text)
         .and_then(|kubeconfig| target(&kubeconfig, context, Files::None))
         .map_err(|why| at(origin, why))
+}
+
+/// The contexts of a kubeconfig file, in its order, and which of them is the current one.
+///
+/// # Errors
+/// [`KubeconfigError`], if the file can't be read.
+pub fn contexts(path: &Path) -> Result<(Vec<String>, Option<String>), KubeconfigError> {
+    let kubeconfig = read(path)
+        .and_then(|text| parse(&text))
+        .map_err(|why| at(path.display(), why))?;
+    let names = kubeconfig.contexts.into_iter().map(|context| context.name);
+    Ok((
+        names.collect(),
+        kubeconfig.current_context.filter(|name| !name.is_empty()),
+    ))
 }
 
 fn at(origin: impl fmt::Display, why: Why) -> KubeconfigError {

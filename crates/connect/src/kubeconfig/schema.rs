@@ -4,6 +4,8 @@
 use secrecy::SecretString;
 use serde::{Deserialize, de::IgnoredAny};
 
+use crate::plugin::Plugin;
+
 /// The file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
@@ -67,7 +69,7 @@ pub(super) struct User {
     pub(super) username: Option<String>,
     pub(super) password: Option<IgnoredAny>,
     pub(super) auth_provider: Option<IgnoredAny>,
-    pub(super) exec: Option<IgnoredAny>,
+    pub(super) exec: Option<Plugin>,
 }
 
 /// `contexts: null`, as kubectl writes an empty one.
