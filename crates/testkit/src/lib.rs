@@ -11,6 +11,7 @@
 //! * [`pod`]: pods of a test, and the ordinary clients of several languages in them.
 //! * [`postgres`]: a PostgreSQL server, shared by a whole test run, and a database in it for each test.
 //! * [`ksm`]: a Keeper Secrets Manager server, with a vault to fill and faults to ask for.
+//! * [`oidc`]: an OpenID provider, for people who sign in and tokens that are exchanged.
 //! * [`program`], [`command`]: processes that are watched, and ended whatever happens to the test.
 //!
 //! Nothing here skips: what is missing on the machine is a failure with a line that says what to install. And as in any test,
@@ -24,6 +25,7 @@ pub mod gateway;
 pub mod http2;
 pub mod ksm;
 pub mod kubectl;
+pub mod oidc;
 pub mod pki;
 pub mod pod;
 pub mod postgres;
@@ -41,6 +43,7 @@ pub use front_proxy::FrontProxy;
 pub use gateway::{Gateway, User};
 pub use ksm::KsmServer;
 pub use kubectl::Kubectl;
+pub use oidc::{Oidc, OidcSettings};
 pub use pki::Pki;
 pub use pod::InPod;
 pub use program::Program;
