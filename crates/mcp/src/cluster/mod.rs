@@ -1,0 +1,246 @@
+//! How tools reach clusters: a trait for whoever knows the way, and on it what Kubernetes' API needs.
+//!
+//! Tools have no other way out. What a call may read is bounded here, in bytes; in time by the call itself.
+
+mod discovery;
+mod names;
+mod objects;
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use mk8s_model::ClusterName;
+use mk8s_net::Body;
+use serde_json::Value;
+
+pub use discovery::{Discoveries, Discovery, Resource};
+pub(crate) use names::{check_name, check_namespace, query};
+pub(crate) use objects::{Page, Selection};
+
+use crate::{
+    error::ToolError,
+    guard::{Guard, Refusal},
+    principal::{Call, Principal},
+};
+
+/// A cluster that somebody may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownCluster {
+    /// How they name it.
+    pub name: ClusterName,
+    /// Whether it is meant where no cluster is named.
+    pub is_default: bool,
+    /// What is known of it without asking it: where it comes from.
+    pub about: Option<String>,
+}
+
+/// Which clusters there are for whom, and the way to them.
+#[async_trait]
+pub trait Clusters: Send + Sync + 'static {
+    /// Those that the principal may name, by name.
+    ///
+    /// # Errors
+    /// If that can't be found out now.
+    async fn list(&self, principal: &Principal) -> Result<Vec<KnownCluster>, ToolError>;
+
+    /// Sends a request in the principal's name. What goes wrong on the way is a `Status` answer like the cluster's own.
+    async fn send(&self, call: &Call, cluster: &ClusterName, request: Request<Body>) -> Response<Body>;
+}
+
+/// One cluster, for one call.
+#[derive(Clone)]
+pub struct Cluster {
+    clusters: Arc<dyn Clusters>,
+    discoveries: Discoveries,
+    guard: Arc<Guard>,
+    call: Arc<Call>,
+    name: ClusterName,
+    read_bytes: usize,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cluster").field(&self.name).finish()
+    }
+}
+
+/// Why a cluster gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// It wasn't asked, because nobody may.
+    #[error(transparent)]
+    NotAsked(#[from] Refusal),
+    /// It refused. `message` is its own.
+    #[error("{message}")]
+    Refused {
+        /// The HTTP status.
+        code: u16,
+        /// `Forbidden`, `NotFound`, …
+        reason: String,
+        /// What it said.
+        message: String,
+    },
+    /// More than is read.
+    #[error(
+        "the answer has more than {} MiB: name one object, or narrow it by a namespace, a selector or a smaller limit",
+        .0 >> 20
+    )]
+    TooLarge(usize),
+    /// The answer broke off.
+    #[error("the cluster's answer broke off: {0}")]
+    Broken(String),
+    /// It isn't what the API promises.
+    #[error("the cluster's answer can't be read: {0}")]
+    Unreadable(String),
+}
+
+impl Cluster {
+    /// `read_bytes`: what is read of one answer at most.
+    pub(crate) fn new(
+        clusters: Arc<dyn Clusters>,
+        discoveries: Discoveries,
+        guard: Arc<Guard>,
+        call: Arc<Call>,
+        name: ClusterName,
+        read_bytes: usize,
+    ) -> Self {
+        Self {
+            clusters,
+            discoveries,
+            guard,
+            call,
+            name,
+            read_bytes,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &ClusterName {
+        &self.name
+    }
+
+    /// Reads an object or a list.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, ApiError> {
+        self.json(Method::GET, path, "application/json", None).await
+    }
+
+    /// Asks for an answer of another kind than plain JSON objects.
+    pub(crate) async fn get_as(&self, path: &str, accept: &'static str) -> Result<Value, ApiError> {
+        self.json(Method::GET, path, accept, None).await
+    }
+
+    /// Creates an object: for reviews, whose answer is what they are for.
+    pub(crate) async fn create(&self, path: &str, object: &Value) -> Result<Value, ApiError> {
+        self.json(Method::POST, path, "application/json", Some(object))
+            .await
+    }
+
+    /// Reads text, the end of it if it has more than `most` bytes. Says how many bytes there were before.
+    pub(crate) async fn tail(&self, path: &str, most: usize) -> Result<(Vec<u8>, usize), ApiError> {
+        let response = self.send(Method::GET, path, "*/*", None).await?;
+        let mut body = response.into_body();
+        let (mut kept, mut left_out) = (Vec::new(), 0);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| ApiError::Broken(error.to_string()))?;
+            let Ok(data) = frame.into_data() else { continue };
+            kept.extend_from_slice(&data);
+            if kept.len() > 2 * most {
+                let surplus = kept.len() - most;
+                kept.drain(..surplus);
+                left_out += surplus;
+            }
+        }
+        if kept.len() > most {
+            let surplus = kept.len() - most;
+            kept.drain(..surplus);
+            left_out += surplus;
+        }
+        Ok((kept, left_out))
+    }
+
+    /// What is there to ask for.
+    pub(crate) async fn discovery(&self) -> Result<Arc<Discovery>, ApiError> {
+        self.discoveries.of(self, &self.call.principal.identity).await
+    }
+
+    async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &'static str,
+        body: Option<&Value>,
+    ) -> Result<Value, ApiError> {
+        let response = self.send(method, path, accept, body).await?;
+        let bytes = read(response.into_body(), self.read_bytes).await?;
+        serde_json::from_slice(&bytes).map_err(|error| ApiError::Unreadable(error.to_string()))
+    }
+
+    /// The answer, if it is a good one.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &'static str,
+        body: Option<&Value>,
+    ) -> Result<Response<Body>, ApiError> {
+        let mut request = Request::new(match body {
+            Some(object) => Body::full(object.to_string()),
+            None => Body::empty(),
+        });
+        *request.method_mut() = method;
+        *request.uri_mut() = path
+            .parse()
+            .map_err(|error| ApiError::Unreadable(format!("{path:?} is no path: {error}")))?;
+        self.guard.check(request.method(), request.uri())?;
+        let headers = request.headers_mut();
+        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        headers.insert(
+            header::USER_AGENT,
+            HeaderValue::from_static(concat!("mk8s-mcp/", env!("CARGO_PKG_VERSION"))),
+        );
+        if body.is_some() {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let response = self.clusters.send(&self.call, &self.name, request).await;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(refused(response).await)
+    }
+}
+
+/// Reads a body whole.
+async fn read(mut body: Body, most: usize) -> Result<Bytes, ApiError> {
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| ApiError::Broken(error.to_string()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if all.len() + data.len() > most {
+            return Err(ApiError::TooLarge(most));
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(all.freeze())
+}
+
+/// What a refusal says: a `Status`, or whatever somebody on the way wrote.
+async fn refused(response: Response<Body>) -> ApiError {
+    const LONGEST: usize = 64 << 10;
+    let status = response.status();
+    let body = read(response.into_body(), LONGEST).await.unwrap_or_default();
+    let object: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let text = |key: &str| object[key].as_str().map(str::to_owned);
+    ApiError::Refused {
+        code: status.as_u16(),
+        reason: text("reason").unwrap_or_else(|| reason(status)),
+        message: text("message").unwrap_or_else(|| format!("the cluster answered {status}")),
+    }
+}
+
+fn reason(status: StatusCode) -> String {
+    status.canonical_reason().unwrap_or("Unknown").replace(' ', "")
+}

@@ -1,0 +1,112 @@
+//! A call: bounded in number and time, ended when its client goes, written down, and its answer made text.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
+use jiff::Timestamp;
+use mk8s_model::Identity;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::Inner;
+use crate::{
+    answer::Answer,
+    error::ToolError,
+    principal::{Call, Principal},
+    record::{CallOutcome, Recording},
+    render::{self, EnvPolicy, Nonce, Rendered, render},
+    tools::{Context, Tool},
+};
+
+/// How many calls each user may make.
+pub(super) struct Limits {
+    limiter: DefaultKeyedRateLimiter<Identity>,
+}
+
+/// Users that are remembered before those who were quiet are forgotten.
+const REMEMBERED: usize = 10_000;
+
+impl Limits {
+    pub(super) fn new(per_minute: u32) -> Self {
+        let per_minute = NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN);
+        Self {
+            limiter: RateLimiter::keyed(Quota::per_minute(per_minute)),
+        }
+    }
+
+    fn take(&self, who: &Identity) -> Result<(), ToolError> {
+        if self.limiter.len() > REMEMBERED {
+            self.limiter.retain_recent();
+        }
+        self.limiter.check_key(who).map_err(|wait| ToolError::TooMany {
+            seconds: wait
+                .wait_time_from(governor::clock::DefaultClock::default().now())
+                .as_secs()
+                + 1,
+        })
+    }
+}
+
+impl Inner {
+    /// Makes a call, and text of what came of it.
+    pub(super) async fn take(
+        &self,
+        tool: &Tool,
+        principal: Principal,
+        client: Option<String>,
+        arguments: Value,
+        cancelled: &CancellationToken,
+    ) -> Rendered {
+        let call = Arc::new(Call {
+            principal,
+            id: Uuid::now_v7(),
+            tool: tool.name,
+            client,
+        });
+        let recording = Recording::begin(self.log.clone(), &call, &arguments);
+        let made = async {
+            self.limits.take(&call.principal.identity)?;
+            let context = Context {
+                call: call.clone(),
+                clusters: self.clusters.clone(),
+                discoveries: self.discoveries.clone(),
+                guard: self.guard.clone(),
+                settings: self.settings.clone(),
+            };
+            let seconds = self.settings.call_seconds;
+            // What a call waits for ends with it: dropped, its requests are cancelled.
+            tokio::time::timeout(Duration::from_secs(seconds), tool.call(context, arguments))
+                .await
+                .unwrap_or(Err(ToolError::TimedOut { seconds }))
+        };
+        let answer = tokio::select! {
+            biased;
+            // Nobody reads what is said now.
+            () = cancelled.cancelled() => {
+                recording.end(CallOutcome::Cancelled, 0, 0);
+                return self.text(Answer::error("error: the call was cancelled", None));
+            }
+            answer = made => answer,
+        };
+        let (answer, outcome) = match answer {
+            Ok(answer) => (answer, CallOutcome::Answered),
+            Err(error) => {
+                let outcome = error.outcome();
+                (error.into_answer(), outcome)
+            }
+        };
+        let rendered = self.text(answer);
+        recording.end(outcome, rendered.redactions, rendered.tokens);
+        rendered
+    }
+
+    fn text(&self, answer: Answer) -> Rendered {
+        let settings = render::Settings {
+            tokens: self.settings.answer_tokens,
+            now: Timestamp::now(),
+            env: EnvPolicy::default(),
+        };
+        render(answer, &settings, Nonce(rand::random()))
+    }
+}

@@ -1,0 +1,18 @@
+//! What rendering must keep, over many inputs: nothing secret comes out, nothing closes its fence, everything is within its budget. And
+//! the server with clusters that are in memory: for what a real one can't be made to do when it is wanted.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod arguments;
+mod budget;
+mod ends;
+mod fence;
+mod fleet;
+mod large;
+mod objects;
+mod planted;
+mod protocol;
+mod readable;
+mod size;
+mod stream;
+mod support;
+mod tokens;

@@ -1,0 +1,276 @@
+//! A client that writes JSON-RPC itself, and clusters that answer as a test wants.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use http::{Request, Response, StatusCode};
+use mk8s_mcp_core::{
+    cluster::{Clusters, KnownCluster},
+    error::ToolError,
+    principal::{Call, Principal},
+    record::{CallLog, CallRecord},
+    server::{Server, Starter},
+    settings::Settings,
+};
+use mk8s_model::{AuthMethod, ClusterName, Identity};
+use mk8s_net::Body;
+use rmcp::ServiceExt as _;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf},
+    task::JoinHandle,
+};
+
+/// What a cluster does with a request.
+pub(crate) enum Reply {
+    Json(Value),
+    Status(u16, &'static str),
+    Bytes(Vec<u8>),
+    /// Never answers. Whoever waits is counted while they do.
+    Hang(Arc<Waiting>),
+}
+
+/// How many wait for an answer now.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting(Mutex<usize>);
+
+impl Waiting {
+    pub(crate) fn count(&self) -> usize {
+        *self.0.lock().expect("not poisoned")
+    }
+
+    fn change(&self, by: isize) {
+        let mut count = self.0.lock().expect("not poisoned");
+        *count = count.checked_add_signed(by).expect("not below none");
+    }
+
+    /// Waits until so many wait.
+    pub(crate) async fn reach(&self, count: usize) {
+        tokio::time::timeout(Duration::from_secs(20), async {
+            while self.count() != count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("{count} should wait, {} do", self.count()));
+    }
+}
+
+struct Counted(Arc<Waiting>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.change(-1);
+    }
+}
+
+type Handler = Box<dyn Fn(&ClusterName, &str) -> Reply + Send + Sync>;
+
+/// Clusters in memory, each with pods, namespaces, secrets and events as discovery tells.
+pub(crate) struct InMemory {
+    names: Vec<&'static str>,
+    handler: Handler,
+    /// Paths that were asked for.
+    pub(crate) asked: Mutex<Vec<String>>,
+}
+
+impl InMemory {
+    pub(crate) fn new(
+        names: &[&'static str],
+        handler: impl Fn(&ClusterName, &str) -> Reply + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            names: names.to_vec(),
+            handler: Box::new(handler),
+            asked: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("not poisoned").clone()
+    }
+}
+
+#[async_trait]
+impl Clusters for InMemory {
+    async fn list(&self, _: &Principal) -> Result<Vec<KnownCluster>, ToolError> {
+        let known = |name: &&str| KnownCluster {
+            name: name.parse().expect("a name"),
+            is_default: false,
+            about: None,
+        };
+        Ok(self.names.iter().map(known).collect())
+    }
+
+    async fn send(&self, _: &Call, cluster: &ClusterName, request: Request<Body>) -> Response<Body> {
+        let path = request.uri().path_and_query().expect("a path").to_string();
+        let reply = match &*path {
+            "/api" => Reply::Json(core()),
+            "/apis" => Reply::Json(json!({"items": []})),
+            _ => {
+                self.asked
+                    .lock()
+                    .expect("not poisoned")
+                    .push(format!("{} {path}", request.method()));
+                (self.handler)(cluster, &path)
+            }
+        };
+        match reply {
+            Reply::Json(value) => Response::new(Body::full(value.to_string())),
+            Reply::Bytes(bytes) => Response::new(Body::full(bytes)),
+            Reply::Status(code, message) => {
+                let status = json!({"kind": "Status", "code": code, "reason": "Refused", "message": message});
+                let mut response = Response::new(Body::full(status.to_string()));
+                *response.status_mut() = StatusCode::from_u16(code).expect("a status");
+                response
+            }
+            Reply::Hang(waiting) => {
+                waiting.change(1);
+                let _counted = Counted(waiting);
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+fn core() -> Value {
+    let resource = |plural: &str, kind: &str, scope: &str| {
+        json!({"resource": plural, "singularResource": kind.to_lowercase(), "scope": scope,
+            "responseKind": {"kind": kind}, "verbs": ["get", "list", "watch"]})
+    };
+    json!({"items": [{"metadata": {"name": ""}, "versions": [{"version": "v1", "freshness": "Current", "resources": [
+        resource("pods", "Pod", "Namespaced"), resource("secrets", "Secret", "Namespaced"),
+        resource("configmaps", "ConfigMap", "Namespaced"), resource("namespaces", "Namespace", "Cluster")]}]}]})
+}
+
+/// Keeps what is written down of calls.
+#[derive(Debug, Default)]
+pub(crate) struct Records(Mutex<Vec<CallRecord>>);
+
+impl Records {
+    pub(crate) fn all(&self) -> Vec<CallRecord> {
+        self.0.lock().expect("not poisoned").clone()
+    }
+}
+
+impl CallLog for Records {
+    fn record(&self, call: &CallRecord) {
+        self.0.lock().expect("not poisoned").push(call.clone());
+    }
+}
+
+/// A client of the 2025-11-25 revision, on a pipe, and what the server wrote down.
+pub(crate) struct Client {
+    to: WriteHalf<DuplexStream>,
+    from: BufReader<ReadHalf<DuplexStream>>,
+    next: u64,
+    early: HashMap<u64, Value>,
+    pub(crate) records: Arc<Records>,
+    serving: JoinHandle<()>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Client {
+    /// Says hello to a server of these clusters.
+    pub(crate) async fn of(clusters: Arc<InMemory>, settings: Settings) -> Self {
+        let mut client = Self::silent(clusters, settings);
+        let hello = json!({"protocolVersion": "2025-11-25", "capabilities": {},
+            "clientInfo": {"name": "test", "version": "1"}});
+        client.ask("initialize", hello).await;
+        client.tell("notifications/initialized", json!({})).await;
+        client
+    }
+
+    /// Says nothing yet.
+    pub(crate) fn silent(clusters: Arc<InMemory>, settings: Settings) -> Self {
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        let records = Arc::new(Records::default());
+        let anna = Identity::new("anna", ["devs"], AuthMethod::Starter).expect("an identity");
+        let mut principal = Principal::local(anna);
+        principal.source = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+        let server = Server::new(Arc::new(Starter(principal)), clusters, records.clone(), settings);
+        let serving = tokio::spawn(async move {
+            if let Ok(running) = server.serve(tokio::io::split(theirs)).await {
+                let _ = running.waiting().await;
+            }
+        });
+        let (from, to) = tokio::io::split(ours);
+        Self {
+            to,
+            from: BufReader::new(from),
+            next: 0,
+            early: HashMap::new(),
+            records,
+            serving,
+        }
+    }
+
+    pub(crate) async fn tell(&mut self, method: &str, params: Value) {
+        self.write(&json!({"jsonrpc": "2.0", "method": method, "params": params}))
+            .await;
+    }
+
+    /// Sends a request and returns its id.
+    pub(crate) async fn begin(&mut self, method: &str, params: Value) -> u64 {
+        self.next += 1;
+        self.write(&json!({"jsonrpc": "2.0", "id": self.next, "method": method, "params": params}))
+            .await;
+        self.next
+    }
+
+    /// The answer to a request: `{"result": …}` or `{"error": …}`.
+    pub(crate) async fn answer(&mut self, id: u64) -> Value {
+        loop {
+            if let Some(answer) = self.early.remove(&id) {
+                return answer;
+            }
+            let mut line = String::new();
+            let read = tokio::time::timeout(Duration::from_secs(60), self.from.read_line(&mut line));
+            assert!(
+                read.await.expect("an answer in time").expect("a line") > 0,
+                "the server is gone"
+            );
+            let message: Value = serde_json::from_str(&line).expect("a line of JSON");
+            if let Some(id) = message["id"].as_u64() {
+                self.early.insert(id, message);
+            }
+        }
+    }
+
+    pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Value {
+        let id = self.begin(method, params).await;
+        self.answer(id).await
+    }
+
+    /// Calls a tool: whether it failed, and what it says.
+    pub(crate) async fn call(&mut self, tool: &str, arguments: Value) -> (bool, String) {
+        let answer = self
+            .ask("tools/call", json!({"name": tool, "arguments": arguments}))
+            .await;
+        told(&answer)
+    }
+
+    async fn write(&mut self, message: &Value) {
+        self.to
+            .write_all(format!("{message}\n").as_bytes())
+            .await
+            .expect("written");
+    }
+}
+
+/// What a call's answer says, and whether it is an error.
+pub(crate) fn told(answer: &Value) -> (bool, String) {
+    let text = answer["result"]["content"][0]["text"].as_str();
+    let text = text.unwrap_or_else(|| panic!("no text: {answer}"));
+    (answer["result"]["isError"] == true, text.to_owned())
+}
