@@ -94,3 +94,19 @@ start_time() {
 	read -ra fields <<<"${stat##*)}"
 	printf '%s\n' "${fields[19]}"
 }
+
+# fresh STAMP WORD...: whether STAMP was made from the same words, and of the same files on standard input.
+fresh() {
+	local stamp=$1 sum
+	shift
+	sum=$({ printf '%s\n' "$@" && cat; } | sha256sum)
+	# shellcheck disable=SC2034
+	wanted_stamp=$sum
+	[[ -f $stamp && $(<"$stamp") == "$sum" ]]
+}
+
+# failed TEXT LOG: ends with one line, and before it the end of what was said.
+failed() {
+	tail -n 10 "$2" >&2
+	die "$1; all that was said is in $2"
+}

@@ -17,15 +17,6 @@ mkdir -p "$out"/{go,python,node,rust}
 exec 9>"$out/lock"
 flock 9
 
-# fresh STAMP WORD...: whether STAMP was made from the same words, and of the same files on standard input.
-fresh() {
-	local stamp=$1 sum
-	shift
-	sum=$({ printf '%s\n' "$@" && cat; } | sha256sum)
-	wanted_stamp=$sum
-	[[ -f $stamp && $(<"$stamp") == "$sum" ]]
-}
-
 # put SOURCE DESTINATION [MODE]: replaces the file, if it differs. Pods may be running the old one.
 put() {
 	cmp --silent "$1" "$2" && return
@@ -97,12 +88,6 @@ build_rust() {
 	cargo build --quiet --locked --package mk8s-test-client >"$out/rust/log" 2>&1 ||
 		failed "tests/clients/rust doesn't build" "$out/rust/log"
 	put "$target/debug/mk8s-test-client" "$out/rust/client" 755
-}
-
-# failed TEXT LOG: ends with one line, and before it the end of what was said.
-failed() {
-	tail -n 10 "$2" >&2
-	die "$1; all that was said is in $2"
 }
 
 # What is fetched waits for others, what is compiled for this machine: both at once.

@@ -1,0 +1,133 @@
+//! The program as a child, and JSON-RPC on its standard input and output.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+/// The program.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mk8s-mcp"));
+    command.env_remove("KUBECONFIG").env("USER", "anna");
+    command
+}
+
+/// A client of the program, of the 2026-07-28 revision: each request has all it needs.
+pub(crate) struct Client {
+    child: Child,
+    to: Option<ChildStdin>,
+    from: BufReader<ChildStdout>,
+    directory: tempfile::TempDir,
+    next: u64,
+}
+
+impl Client {
+    /// Starts it with a kubeconfig and more arguments.
+    pub(crate) fn start(kubeconfig: &Path, arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = fs::File::create(directory.path().join("log")).expect("a log");
+        let mut child = program()
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .arg("--audit-file")
+            .arg(directory.path().join("audit.jsonl"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("the program");
+        let (to, from) = (child.stdin.take(), child.stdout.take().expect("its output"));
+        let mut client = Self {
+            child,
+            to,
+            from: BufReader::new(from),
+            directory,
+            next: 0,
+        };
+        let answer = client.ask("server/discover", json!({}));
+        assert!(answer["result"].is_object(), "{answer}");
+        client
+    }
+
+    /// The answer to a request: `{"result": …}` or `{"error": …}`.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, method: &str, mut params: Value) -> Value {
+        params["_meta"] = json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+        });
+        self.next += 1;
+        let request = json!({"jsonrpc": "2.0", "id": self.next, "method": method, "params": params});
+        let to = self.to.as_mut().expect("not ended");
+        writeln!(to, "{request}").expect("written");
+        loop {
+            let mut line = String::new();
+            let read = self.from.read_line(&mut line).expect("a line");
+            assert!(read > 0, "the program ended: {}", self.log());
+            let message: Value = serde_json::from_str(&line).expect("nothing but JSON on standard output");
+            if message["id"] == self.next {
+                return message;
+            }
+        }
+    }
+
+    /// Calls a tool: whether it failed, and what it says.
+    #[track_caller]
+    pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> (bool, String) {
+        let answer = self.ask("tools/call", json!({"name": tool, "arguments": arguments}));
+        let text = answer["result"]["content"][0]["text"].as_str();
+        let text = text.unwrap_or_else(|| panic!("no text: {answer}\n{}", self.log()));
+        (answer["result"]["isError"] == true, text.to_owned())
+    }
+
+    /// What a tool says that must not fail.
+    #[track_caller]
+    pub(crate) fn read(&mut self, tool: &str, arguments: Value) -> String {
+        let (is_error, text) = self.call(tool, arguments.clone());
+        assert!(!is_error, "{tool} {arguments}: {text}");
+        text
+    }
+
+    /// What a tool says that must fail.
+    #[track_caller]
+    pub(crate) fn refused(&mut self, tool: &str, arguments: Value) -> String {
+        let (is_error, text) = self.call(tool, arguments.clone());
+        assert!(is_error, "{tool} {arguments}: {text}");
+        text
+    }
+
+    /// What was written down so far.
+    pub(crate) fn audit(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.audit_file()).expect("the audit file");
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+            .collect()
+    }
+
+    pub(crate) fn audit_file(&self) -> PathBuf {
+        self.directory.path().join("audit.jsonl")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// Ends its standard input, and waits for it.
+    pub(crate) fn end(mut self) -> i32 {
+        self.to = None;
+        self.child.wait().expect("its end").code().expect("a code")
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

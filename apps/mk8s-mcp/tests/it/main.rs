@@ -1,0 +1,8 @@
+//! The program, as a desktop client runs it, on a real cluster.
+
+mod client;
+mod clients;
+mod planted;
+mod reading;
+mod rights;
+mod starting;

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Installs the official MCP clients of tests/clients/mcp into target/mcp-clients/LANGUAGE, whose `client` starts each. The directory is
+# the only line on stdout; progress goes to stderr.
+set -euo pipefail
+# shellcheck source=tools/lib.sh
+source "$(dirname "$0")/lib.sh"
+cd "$root"
+
+out=${CARGO_TARGET_DIR:-$root/target}/mcp-clients
+sources=$root/tests/clients/mcp
+mkdir -p "$out"/{python,node}
+
+# One at a time: test processes side by side ask for the same.
+exec 9>"$out/lock"
+flock 9
+
+# starts LANGUAGE COMMAND: how the client is run.
+starts() {
+	printf '#!/bin/sh\nexec %s "$@"\n' "$2" >"$out/$1/client.next"
+	chmod 755 "$out/$1/client.next"
+	mv "$out/$1/client.next" "$out/$1/client"
+}
+
+command -v python3 >/dev/null || die "Python is missing: apt-get install python3-venv"
+if ! fresh "$out/python/stamp" "$(python3 --version)" "$out" < <(cat "$sources"/python/*); then
+	say "installing Python's MCP client"
+	rm -rf "$out/python/venv" "$out/python/stamp"
+	python3 -m venv "$out/python/venv" >"$out/python/log" 2>&1 ||
+		failed "python3 can't make a virtual environment: apt-get install python3-venv" "$out/python/log"
+	"$out/python/venv/bin/python3" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes --only-binary :all: \
+		--requirement "$sources/python/requirements.txt" >>"$out/python/log" 2>&1 ||
+		failed "pip could not install tests/clients/mcp/python/requirements.txt" "$out/python/log"
+	cp "$sources/python/client.py" "$out/python/"
+	starts python "'$out/python/venv/bin/python3' '$out/python/client.py'"
+	echo "$wanted_stamp" >"$out/python/stamp"
+fi
+
+command -v npm >/dev/null || die "Node is missing: apt-get install nodejs npm (20 or newer)"
+if ! fresh "$out/node/stamp" "$(node --version)" "$out" < <(cat "$sources"/node/*.*); then
+	say "installing Node's MCP client"
+	rm -rf "$out/node/node_modules" "$out/node/stamp"
+	cp "$sources"/node/*.* "$out/node/"
+	(cd "$out/node" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund) >"$out/node/log" 2>&1 ||
+		failed "npm could not install tests/clients/mcp/node/package-lock.json" "$out/node/log"
+	starts node "node '$out/node/client.mjs'"
+	echo "$wanted_stamp" >"$out/node/stamp"
+fi
+echo "$out"
