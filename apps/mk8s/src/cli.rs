@@ -4,7 +4,7 @@ pub(crate) mod doctor;
 pub(crate) mod front_proxy;
 pub(crate) mod pki;
 
-use std::{num::NonZeroU16, path::PathBuf, str::FromStr};
+use std::{ffi::OsString, num::NonZeroU16, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use mk8s_inject::{GroupId, Image, Quantity, UserId};
@@ -29,6 +29,7 @@ Examples:
   mk8s inject -f app.yaml | kubectl apply -f- # the sidecar proxy beside a pod's containers
   mk8s pki issue user jane --group dev        # a certificate of an authority of your own
   mk8s front-proxy kubeconfig --server https://proxy.example.com:8443 --user jane
+  mk8s mcp                                    # an AI agent reads your clusters, in your name
   mk8s doctor                                 # what is wrong with mk8s-apiserver, mk8s-front-proxy
 
 Environment:
@@ -38,7 +39,7 @@ Environment:
   HTTPS_PROXY, NO_PROXY, NO_COLOR are honoured"
 )]
 pub(crate) struct Cli {
-    /// The cluster for this one command (kubectl, kubeconfig, status, doctor, pki issue user --cluster-csr)
+    /// The cluster for this one command (kubectl, kubeconfig, mcp, status, doctor, pki issue user --cluster-csr)
     #[arg(long, value_name = "NAME")]
     pub(crate) cluster: Option<ClusterName>,
 
@@ -60,6 +61,7 @@ pub(crate) enum Command {
     Uninject(Uninject),
     Pki(pki::Pki),
     FrontProxy(front_proxy::FrontProxy),
+    Mcp(Mcp),
     Doctor(doctor::Doctor),
     Completion(Completion),
     Version(Version),
@@ -224,6 +226,33 @@ pub(crate) struct Kubeconfig {
     /// The file to write (mode 0600), instead of standard output
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// Let an AI agent read the clusters that you can reach
+///
+/// A desktop client starts it and speaks MCP with it on standard input and output. The agent reads in your name, with your
+/// login and your roles; it changes nothing, and no secret is shown to it. The program is mk8s-mcp, beside this one or on
+/// the PATH; what follows goes to it as it is.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "mk8s [--cluster NAME] mcp [ARGUMENTS OF MK8S-MCP]...",
+    after_help = "\
+Examples:
+  mk8s mcp                            # every cluster that you can reach; the chosen one is the default
+  mk8s --cluster staging mcp          # staging alone
+  mk8s mcp --deny secrets             # more: mk8s-mcp --help
+
+In a desktop client's configuration:
+  {\"mcpServers\": {\"mk8s\": {\"command\": \"mk8s\", \"args\": [\"mcp\"]}}}"
+)]
+pub(crate) struct Mcp {
+    /// Arguments of mk8s-mcp
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGUMENTS OF MK8S-MCP"
+    )]
+    pub(crate) arguments: Vec<OsString>,
 }
 
 /// Give kubectl a token (a client.authentication.k8s.io/v1 credential plugin)

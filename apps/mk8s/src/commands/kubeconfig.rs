@@ -52,7 +52,8 @@ pub(super) fn write(path: &Path, text: &str) -> Result<()> {
     Ok(())
 }
 
-fn all(context: &Context<'_>, flag: Option<&ClusterName>) -> Result<String> {
+/// A kubeconfig with a context for each cluster that the user can reach.
+pub(super) fn all(context: &Context<'_>, flag: Option<&ClusterName>) -> Result<String> {
     let central = context.central()?;
     let chosen = Selection::find(context, flag)?;
     let mut clusters = block_on(cluster_cache::fetch(context, &central))?;

@@ -170,13 +170,13 @@ fn find(context: &Context<'_>) -> Result<PathBuf> {
 }
 
 /// The first program of this name on the PATH that isn't this one under another name.
-fn search(name: &OsStr, path: &OsStr, ourselves: Option<&Path>) -> Option<PathBuf> {
+pub(super) fn search(name: &OsStr, path: &OsStr, ourselves: Option<&Path>) -> Option<PathBuf> {
     std::env::split_paths(path)
         .filter(|directory| directory.is_absolute())
         .map(|directory| directory.join(name))
         .find(|candidate| is_program(candidate) && fs::canonicalize(candidate).ok().as_deref() != ourselves)
 }
 
-fn is_program(path: &Path) -> bool {
+pub(super) fn is_program(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }

@@ -12,6 +12,7 @@ mod kubeconfig;
 mod kubectl;
 mod login;
 mod logout;
+mod mcp;
 pub(crate) mod pki;
 mod status;
 
@@ -44,6 +45,7 @@ pub(crate) fn run(cli: Cli, kubectl: Vec<OsString>, environment: &Environment) -
         Command::Pki(pki) => pki::run(&load()?, cluster, pki),
         Command::Doctor(doctor) => doctor::run(&load()?, cluster, &doctor),
         Command::FrontProxy(front_proxy) => front_proxy::run(&load()?, front_proxy),
+        Command::Mcp(mcp) => mcp::run(&load()?, cluster, &mcp.arguments),
         Command::Completion(completion) => completion::run(completion.shell),
         Command::Version(_) => output::print(concat!("mk8s ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Complete(complete) => complete::run(environment, &complete.words),

@@ -29,6 +29,7 @@ fn every_command_teaches_itself() {
         "doctor",
         "front-proxy",
         "front-proxy kubeconfig",
+        "mcp",
         "completion",
         "version",
     ] {

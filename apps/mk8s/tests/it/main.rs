@@ -18,6 +18,7 @@ mod inject;
 mod kubeconfig;
 mod kubectl;
 mod login;
+mod mcp;
 mod patient;
 mod pki;
 mod pki_cluster;
