@@ -12,7 +12,7 @@ directory=$profile
 [[ $profile != dev ]] || directory=debug
 devcluster=${MK8S_DEVCLUSTER:-$(tools/devcluster/build.sh)}
 cargo build --quiet --profile "$profile" --package mk8s-central --package mk8s-agent --package mk8s \
-	--package mk8s-webhook --package mca-proxy --package keeper-secrets --package mk8s-front-proxy --package mk8s-apiserver
+	--package mk8s-webhook --package mca-proxy --package keeper-secrets --package mk8s-front-proxy --package mk8s-apiserver --package mk8s-mcp
 exec_program=$(tools/build-exec.sh "$profile")
 clients=$(tools/test-clients.sh)
 if [[ -n ${NEXTEST_ENV:-} ]]; then

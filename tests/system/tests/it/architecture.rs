@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mk8s-telemetry", &["mk8s-model"]),
     ("mk8s-net", &["mk8s-model", "mk8s-tls"]),
     ("mk8s-authn", &["mk8s-model", "mk8s-net"]),
+    ("mk8s-oauth", &["mk8s-model", "mk8s-tls"]),
     ("mk8s-tunnel", &["mk8s-model", "mk8s-net", "mk8s-tls"]),
     ("mk8s-cache", &["mk8s-model", "mk8s-net"]),
     ("mk8s-proxy", &["mk8s-model", "mk8s-net", "mk8s-tls"]),
@@ -27,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mk8s-filter", &["mk8s-lists", "mk8s-model", "mk8s-net"]),
     ("mk8s-serving", &["mk8s-model", "mk8s-net", "mk8s-tls"]),
     ("mk8s-operators", &["mk8s-model", "mk8s-proxy", "mk8s-tls"]),
+    ("mk8s-mcp-core", &["mk8s-model", "mk8s-net"]),
     ("mk8s-store", &["mk8s-authn", "mk8s-model"]),
     ("mk8s", &["mk8s-inject", "mk8s-model", "mk8s-tls"]),
 ];
@@ -58,6 +60,7 @@ fn crates_import_only_what_the_architecture_allows() {
             "mk8s-agent",
             "mk8s-apiserver",
             "mk8s-front-proxy",
+            "mk8s-mcp",
             "mk8s-webhook",
             "mk8s-testkit",
             "mk8s-bench",

@@ -12,6 +12,7 @@ mod http;
 mod identity;
 mod kubectl_table;
 mod many_watches;
+mod mcp;
 mod operators;
 mod secrets;
 mod sidecar;
