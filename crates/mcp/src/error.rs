@@ -2,7 +2,11 @@
 
 use mk8s_model::InvalidClusterName;
 
-use crate::{answer::Answer, cluster::ApiError, record::CallOutcome};
+use crate::{
+    answer::{Answer, Content, Keep, Lines, Rank, Section},
+    cluster::ApiError,
+    record::CallOutcome,
+};
 
 /// Why a tool has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +86,21 @@ impl ToolError {
     /// The same as an answer.
     pub(crate) fn into_answer(self) -> Answer {
         let (ours, said) = self.said();
-        Answer::error(format!("error: {ours}"), said)
+        let mut answer = Answer::error(format!("error: {ours}"), None);
+        if let Some(said) = said {
+            let from = if matches!(self, Self::Arguments(_)) {
+                "why"
+            } else {
+                "what the cluster said"
+            };
+            let lines = Lines {
+                from: from.to_owned(),
+                text: vec![said],
+                keep: Keep::Head,
+            };
+            answer = answer.with(Section::new(Rank::Essential, Content::Lines(lines)));
+        }
+        answer
     }
 
     /// As what it is written down.

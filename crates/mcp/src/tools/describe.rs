@@ -78,7 +78,12 @@ async fn call(context: Context, arguments: Arguments) -> Result<Answer, ToolErro
     // What the user may not see isn't there; the object is what was asked for.
     if let Ok((happened, _)) = happened {
         let heading = count(happened.len(), "event").into_owned();
-        answer = answer.with(Section::new(Rank::Useful, events::table(&happened)).under(heading));
+        let section = if happened.is_empty() {
+            Section::new(Rank::Useful, Content::Note("no events".to_owned()))
+        } else {
+            Section::new(Rank::Useful, events::table(&happened)).under(heading)
+        };
+        answer = answer.with(section);
     }
     if let Ok(page) = pods
         && resource.plural != "pods"
