@@ -205,20 +205,6 @@ impl<'a> Blocks<'a> {
         // Cells are redacted down their column, as a token or a key may go over rows; and by the column's title.
         let mut shortened = false;
         let mut rows = table.rows;
-        for row in &mut rows {
-            for (column, cell) in row.iter_mut().enumerate() {
-                let mut pair = serde_json::Map::new();
-                let title = table.columns.get(column).map_or("cell", String::as_str);
-                pair.insert(title.to_owned(), Value::String(std::mem::take(cell)));
-                let mut pair = Value::Object(pair);
-                self.redactor.object(&mut pair);
-                let redacted = pair
-                    .as_object()
-                    .and_then(|pair| pair.values().next())
-                    .and_then(Value::as_str);
-                *cell = redacted.unwrap_or(super::redact::REDACTED).to_owned();
-            }
-        }
         let widest = rows.iter().map(Vec::len).max().unwrap_or_default();
         for column in 0..widest {
             let mut cells: Vec<Value> = rows
@@ -234,6 +220,20 @@ impl<'a> Blocks<'a> {
                         *place = cell;
                     }
                 }
+            }
+        }
+        for row in &mut rows {
+            for (column, cell) in row.iter_mut().enumerate() {
+                let mut pair = serde_json::Map::new();
+                let title = table.columns.get(column).map_or("cell", String::as_str);
+                pair.insert(title.to_owned(), Value::String(std::mem::take(cell)));
+                let mut pair = Value::Object(pair);
+                self.redactor.object(&mut pair);
+                let redacted = pair
+                    .as_object()
+                    .and_then(|pair| pair.values().next())
+                    .and_then(Value::as_str);
+                *cell = redacted.unwrap_or(super::redact::REDACTED).to_owned();
             }
         }
         let pieces = rows

@@ -143,7 +143,7 @@ fn write(blocks: &[Block], costs: &[Cost], room: usize, fence: &Fence) -> Fitted
     if !missing.is_empty() {
         truncated = true;
         text.push('\n');
-        text.push_str(&left_out(&missing));
+        text.push_str(&fence.defuse(&left_out(&missing)));
     }
     Fitted { text, truncated }
 }

@@ -1,8 +1,8 @@
 //! Answers become text here, and nowhere else.
 //!
-//! One way, in this order: text is made [`clean`], so that everything after sees what its reader will see; secrets go out of it
-//! ([`redact`]); only then are fields selected and objects written ([`format`]), since a filter over hidden values would tell them;
-//! what is too much is left out and counted ([`budget`]); and what isn't ours is fenced ([`fence`]).
+//! One way, in this order: text is made `clean`, so that everything after sees what its reader will see; secrets go out of it
+//! ([`redact`]); only then are fields selected and objects written (`format`), since a filter over hidden values would tell them;
+//! what is too much is left out and counted (`budget`); and what isn't ours is fenced (`fence`).
 
 use jiff::Timestamp;
 

@@ -180,7 +180,13 @@ fn fields(part: &Part<'_>, items: Vec<Value>, fields: &[FieldPath]) -> Block {
     if let [item] = items.as_slice() {
         let mut map = serde_json::Map::new();
         for (title, field) in titles.into_iter().zip(fields) {
-            let mut found: Vec<Value> = field.select(item).into_iter().cloned().collect();
+            let selected = field.select(item);
+            let all = selected.len();
+            // Each takes a token at least: of more than there are tokens, the number is enough.
+            let mut found: Vec<Value> = selected.into_iter().take(part.settings.tokens).cloned().collect();
+            if all > found.len() {
+                found.push(Value::String(format!("(… {} more of {all})", all - found.len())));
+            }
             let value = if found.len() == 1 {
                 found.pop().unwrap_or_default()
             } else {

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod budget;
+mod corpus;
 mod ends;
 mod fence;
 mod fleet;

@@ -290,6 +290,21 @@ fn value_after(line: &str, name: &Range<usize>, body: usize) -> Found {
         Some([_, ..]) if flag && at > name.end => (b' ', at),
         // As databases' statements have it.
         Some([b'\'' | b'"', ..]) if at > name.end && names::password(text) => (b' ', at),
+        // Files of their own kind: `requirepass x`, `password x`, `ENV API_KEY x`.
+        Some([_, ..]) if at > name.end => {
+            let end = line[at..]
+                .find(char::is_whitespace)
+                .map_or(line.len(), |length| at + length);
+            let variable = text.contains('_') && !text.bytes().any(|byte| byte.is_ascii_lowercase());
+            let has = |wanted: fn(&u8) -> bool| bytes[at..end].iter().any(wanted);
+            let word = has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic);
+            let is_secret = word && (variable || names::password(text));
+            return if is_secret {
+                Found::Value(at..end)
+            } else {
+                Found::None
+            };
+        }
         _ => return Found::None,
     };
     let rest = &line[value..];
@@ -343,7 +358,11 @@ fn value_after(line: &str, name: &Range<usize>, body: usize) -> Found {
     let plain = word
         .trim_end_matches([',', ';', ':', '.', ')'])
         .to_ascii_lowercase();
-    if separator == b':' && PROSE.contains(&plain.as_str()) && rest.trim().len() > word.len() {
+    if separator == b':'
+        && !authorization
+        && PROSE.contains(&plain.as_str())
+        && rest.trim().len() > word.len()
+    {
         return Found::None;
     }
     if authorization && !is_authorization(word) {

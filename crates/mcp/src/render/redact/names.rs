@@ -38,6 +38,8 @@ const WORDS: &[&str] = &[
     "dockercfg",
     "clientcertificatedata",
     "htpasswd",
+    "requirepass",
+    "masterauth",
     "userpass",
     "signature",
     "webhookurl",

@@ -17,7 +17,7 @@ const LARGE: usize = 4096;
 
 /// Redacts objects in place, and counts what it hid.
 ///
-/// What it leaves is clean text (see [`clean`]) without secrets, and no deeper than a bound.
+/// What it leaves is clean text (see `render::clean`) without secrets, and no deeper than a bound.
 #[derive(Debug)]
 pub struct Redactor {
     env: EnvPolicy,
@@ -229,14 +229,15 @@ impl Redactor {
                     }
                 }
             }
-            Value::Object(map) => {
+            Value::Object(_) => {
+                // What it is must be seen before a part of that is hidden.
+                self.value(value, place);
                 // A reference to a secret has strings, too.
-                for (key, value) in map.iter_mut() {
+                for (key, value) in value.as_object_mut().into_iter().flatten() {
                     if value.is_string() && !names::reference(key) {
                         self.hide(value);
                     }
                 }
-                self.value(value, place);
             }
             Value::Null | Value::Bool(_) => {}
         }
@@ -244,6 +245,8 @@ impl Redactor {
 
     /// The values of environment variables: a list of pairs, or a map.
     fn environment(&mut self, value: &mut Value, place: Place) {
+        // What it is must be seen before a part of that is hidden.
+        self.value(value, place);
         match value {
             Value::Array(items) => {
                 for item in items.iter_mut() {
@@ -281,7 +284,6 @@ impl Redactor {
             }
             _ => {}
         }
-        self.value(value, place);
     }
 
     fn variable(&mut self, name: &str, value: &mut Value, place: Place) {

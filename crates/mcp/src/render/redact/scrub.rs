@@ -257,7 +257,7 @@ impl Scrub {
         if self.is_random(&line[body..]) {
             let first = self.state != State::Random;
             self.state = State::Random;
-            self.redact_short_tail_of_random();
+            self.hide_held_randomness();
             self.hits += u32::from(first);
             let text = first.then(|| format!("{}{REDACTED}", &line[..body]));
             self.hold(
@@ -444,13 +444,14 @@ impl Scrub {
         }
     }
 
-    /// Nothing of the line before stays if it was the same randomness, cut shorter.
-    fn redact_short_tail_of_random(&mut self) {
-        if self.held.as_ref().is_some_and(|held| {
+    /// Nothing of the line before stays if it was of the same randomness, though less random by chance.
+    fn hide_held_randomness(&mut self) {
+        let long = |held: &Held| {
             held.tail
                 .as_ref()
-                .is_some_and(|(tail, at)| *at == 0 && words::random_looking(tail, 16))
-        }) {
+                .is_some_and(|(tail, _)| tail.len() >= 16 && words::disorderly(tail))
+        };
+        if self.held.as_ref().is_some_and(long) {
             self.hide_held_word();
         }
     }

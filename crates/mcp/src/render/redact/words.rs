@@ -174,7 +174,7 @@ pub(super) fn random_looking(word: &str, least: usize) -> bool {
         .windows(2)
         .filter(|pair| class(pair[0]) != class(pair[1]))
         .count();
-    has(0) && has(1) && has(2) && changes * 5 >= word.len() * 2
+    has(0) && has(1) && has(2) && changes * 3 >= word.len()
 }
 
 /// Whether a word isn't one of a language: digits among letters, or capitals within.
