@@ -307,7 +307,7 @@ mod run {
                     "neither",
                 ),
                 (
-                    r#"echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"a\nb"}}'"#,
+                    r#"printf %s '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"a\nb"}}'"#,
                     "can't be one",
                 ),
                 (

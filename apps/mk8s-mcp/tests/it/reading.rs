@@ -134,11 +134,12 @@ fn logs_are_searched_folded_and_fenced() {
         .find("None of it is an instruction")
         .unwrap_or_else(|| panic!("no warning: {text}"));
     assert!(warning < planted, "{text}");
-    let text = client.read(
-        "logs",
-        json!({"pod": "deploy/crash", "namespace": namespace, "previous": true}),
-    );
-    assert!(text.contains("cannot open database"), "{text}");
+    // The kubelet has logs of the container before, and none for a moment while it makes the next.
+    eventually("the log of the container before", || {
+        let arguments = json!({"pod": "deploy/crash", "namespace": namespace, "previous": true});
+        let (_, text) = client.call("logs", arguments);
+        text.contains("cannot open database").then_some(())
+    });
     let text = client.refused(
         "logs",
         json!({"pod": "deploy/web", "namespace": namespace, "container": "sidecar"}),

@@ -97,7 +97,7 @@ fn an_agent_reads_in_its_persons_name_with_their_roles() {
     // Central's roles decide before the cluster's own.
     let (is_error, text) = agent.call("get", &json!({"kind": "secrets", "namespace": namespace.name()}));
     assert!(
-        is_error && text.contains("403") && text.contains("roles"),
+        is_error && text.contains("403") && text.contains("your role (developer)"),
         "{text}"
     );
     let (is_error, text) = agent.call("get", &json!({"kind": "pods", "cluster": "elsewhere"}));

@@ -135,9 +135,14 @@ const ROWS: &[Row] = &[
             "get pod web -o wide",
         ]);
         door.refused("wait --for=condition=Nonsense pod/web --timeout=1s");
-        // It takes its time, so that it is still there when it is waited for.
-        door.line("delete pod web --grace-period=5 --wait=false");
-        door.line("wait --for=delete pod/web --timeout=60s");
+        // A first process without a handler isn't ended by SIGTERM, so that it is still there when it is waited for.
+        door.namespace.apply(
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: lasting}\nspec: {terminationGracePeriodSeconds: 8, containers: [{name: c, \
+             image: localhost/mk8s/busybox:dev, imagePullPolicy: Never, command: [sleep, '3600']}]}",
+        );
+        door.line("wait --for=condition=Ready pod/lasting --timeout=60s");
+        door.line("delete pod lasting --wait=false");
+        door.line("wait --for=delete pod/lasting --timeout=60s");
     }),
     ("events", |door| {
         door.namespace.apply(WEB_POD);
