@@ -238,7 +238,7 @@ pub(crate) struct Kubeconfig {
     override_usage = "mk8s [--cluster NAME] mcp [ARGUMENTS OF MK8S-MCP]...",
     after_help = "\
 Examples:
-  mk8s mcp                            # every cluster that you can reach; the chosen one is the default
+  mk8s mcp                            # every cluster that you can reach
   mk8s --cluster staging mcp          # staging alone
   mk8s mcp --deny secrets             # more: mk8s-mcp --help
 
