@@ -1,7 +1,5 @@
 //! Why a tool has no answer. What is said is read by an agent: what was wrong, and what to do instead, in one line.
 
-use mk8s_model::InvalidClusterName;
-
 use crate::{
     answer::{Answer, Content, Keep, Lines, Rank, Section},
     cluster::ApiError,
@@ -122,11 +120,5 @@ fn remedy(code: u16) -> &'static str {
         410 => "; the list changed too much meanwhile: begin it again, without \"continue\"",
         429 | 503 | 504 => "; try again later",
         _ => "",
-    }
-}
-
-impl From<InvalidClusterName> for ToolError {
-    fn from(error: InvalidClusterName) -> Self {
-        Self::Arguments(error.to_string())
     }
 }

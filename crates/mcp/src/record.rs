@@ -1,5 +1,5 @@
-//! One line a call: who called which tool with what, and what came of it. The clusters' own audit events are another thing;
-//! they have the call's id in them.
+//! One line a call: who called which tool with what, and what came of it. The requests that it made are events of
+//! their own.
 
 use std::{
     sync::Arc,

@@ -22,7 +22,7 @@ pub struct Identity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuthMethod {
-    /// A token that central signed after a password login.
+    /// A token that central signed after a password login, or an OAuth issuer that is trusted.
     Token,
     /// A client certificate.
     Certificate,

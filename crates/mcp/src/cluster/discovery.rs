@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mk8s_model::{ClusterName, GroupResource, Identity};
+use mk8s_model::{ClusterName, Identity};
 use moka::future::Cache;
 use serde_json::Value;
 
@@ -189,15 +189,6 @@ impl Discovery {
 }
 
 impl Resource {
-    /// What rules call it.
-    #[must_use]
-    pub fn group_resource(&self) -> GroupResource {
-        GroupResource {
-            group: self.group.clone(),
-            resource: self.plural.clone(),
-        }
-    }
-
     /// The path to one object, or to all: `None` for the namespace is all of them.
     ///
     /// # Errors

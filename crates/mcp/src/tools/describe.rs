@@ -1,10 +1,7 @@
 //! `describe`: an object with what happened to it.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
-
 use super::{
-    Context, Tool, count,
+    Context, Found, Named, Tool, count,
     events::{self, Filter},
     read, schema, text, workload,
 };
@@ -13,36 +10,23 @@ use crate::{
     error::ToolError,
 };
 
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Arguments {
-    /// Kind of object.
-    kind: String,
-    /// Object name.
-    name: String,
-    /// Namespace.
-    namespace: Option<String>,
-    /// Cluster name.
-    cluster: Option<String>,
-}
-
 pub(super) fn tool() -> Tool {
     Tool {
         name: "describe",
         title: "Describe an object",
         description: "One object, its owners, its events and, of a workload, its pods.",
-        arguments: schema::<Arguments>(),
+        arguments: schema::<Named>(),
         run: |context, arguments| Box::pin(async move { call(context, read(arguments)?).await }),
     }
 }
 
-async fn call(context: Context, arguments: Arguments) -> Result<Answer, ToolError> {
-    let cluster = context.cluster(arguments.cluster.as_deref()).await?;
-    let discovery = cluster.discovery().await?;
-    let resource = discovery.find(&arguments.kind)?;
-    let object = cluster
-        .object(resource, arguments.namespace.as_deref(), &arguments.name)
-        .await?;
+async fn call(context: Context, arguments: Named) -> Result<Answer, ToolError> {
+    let Found {
+        cluster,
+        resource,
+        object,
+    } = arguments.find(&context).await?;
+    let resource = &resource;
     let filter = Filter {
         namespace: resource
             .is_namespaced

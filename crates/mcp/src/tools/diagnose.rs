@@ -1,12 +1,10 @@
 //! `diagnose`: why something isn't as it should be, in one call: who owns it, which conditions are wrong, which containers fail
 //! and how they ended, the warnings, and the end of the failing container's log.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Context, Tool, count, each,
+    Context, Found, Named, Tool, count, each,
     events::{self, Filter},
     logs::{self, Wanted},
     read, schema, text,
@@ -23,36 +21,23 @@ const PODS: usize = 3;
 /// Lines of a failing container's log.
 const LINES: u32 = 60;
 
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Arguments {
-    /// Kind of object.
-    kind: String,
-    /// Object name.
-    name: String,
-    /// Namespace.
-    namespace: Option<String>,
-    /// Cluster name.
-    cluster: Option<String>,
-}
-
 pub(super) fn tool() -> Tool {
     Tool {
         name: "diagnose",
         title: "Diagnose an object",
         description: "Start here when something is broken: owners, wrong conditions, failing containers, warnings and log ends of an object and its pods.",
-        arguments: schema::<Arguments>(),
+        arguments: schema::<Named>(),
         run: |context, arguments| Box::pin(async move { call(context, read(arguments)?).await }),
     }
 }
 
-async fn call(context: Context, arguments: Arguments) -> Result<Answer, ToolError> {
-    let cluster = context.cluster(arguments.cluster.as_deref()).await?;
-    let discovery = cluster.discovery().await?;
-    let resource = discovery.find(&arguments.kind)?;
-    let object = cluster
-        .object(resource, arguments.namespace.as_deref(), &arguments.name)
-        .await?;
+async fn call(context: Context, arguments: Named) -> Result<Answer, ToolError> {
+    let Found {
+        cluster,
+        resource,
+        object,
+    } = arguments.find(&context).await?;
+    let resource = &resource;
     let is_pod = resource.group.is_empty() && resource.plural == "pods";
     let (pods, owners) = futures_util::join!(
         workload::pods(&cluster, resource, &object),

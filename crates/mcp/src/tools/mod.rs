@@ -19,12 +19,12 @@ use std::{borrow::Cow, future::Future, pin::Pin, sync::Arc};
 use futures_util::{StreamExt as _, stream};
 use mk8s_model::ClusterName;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::transform_subschemas};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
     answer::{Answer, Content, Keep, Lines, Rank, Section},
-    cluster::{Cluster, Clusters, Discoveries, KnownCluster},
+    cluster::{Cluster, Clusters, Discoveries, KnownCluster, Resource},
     error::ToolError,
     guard::Guard,
     principal::Call,
@@ -80,6 +80,42 @@ pub fn all() -> Vec<Tool> {
 impl Tool {
     pub(crate) async fn call(&self, context: Context, arguments: Value) -> Result<Answer, ToolError> {
         (self.run)(context, arguments).await
+    }
+}
+
+/// The arguments of tools that are about one object.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    /// Kind of object.
+    kind: String,
+    /// Object name.
+    name: String,
+    /// Namespace.
+    namespace: Option<String>,
+    /// Cluster name.
+    cluster: Option<String>,
+}
+
+/// The object that is meant, and where it is.
+struct Found {
+    cluster: Cluster,
+    resource: Resource,
+    object: Value,
+}
+
+impl Named {
+    async fn find(&self, context: &Context) -> Result<Found, ToolError> {
+        let cluster = context.cluster(self.cluster.as_deref()).await?;
+        let resource = cluster.discovery().await?.find(&self.kind)?.clone();
+        let object = cluster
+            .object(&resource, self.namespace.as_deref(), &self.name)
+            .await?;
+        Ok(Found {
+            cluster,
+            resource,
+            object,
+        })
     }
 }
 
