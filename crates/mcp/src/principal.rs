@@ -20,6 +20,9 @@ pub struct Principal {
     pub source: IpAddr,
     /// Until when the door's proof of identity holds.
     pub until: Option<Instant>,
+    /// What tells this proof of identity from another of the same user's: a token's SHA-256. What is kept for somebody is kept
+    /// under it. Absent where nothing is proven anew, as on standard input.
+    pub proof: Option<[u8; 32]>,
     /// What else the door knows of them, for whoever reaches clusters in their name: a verified token, say.
     pub held: Option<Arc<dyn Any + Send + Sync>>,
 }
@@ -32,6 +35,7 @@ impl Principal {
             identity,
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             until: None,
+            proof: None,
             held: None,
         }
     }
