@@ -35,7 +35,7 @@ say "starting the shared cluster"
 "$MK8S_DEVCLUSTER" up --name "$MK8S_TEST_CLUSTER" --node --detach >/dev/null
 if (($# == 0)); then
 	say "examples in the documentation"
-	cargo test --quiet --workspace --features "$cloud_features" --doc
+	cargo test --quiet --workspace --features "$test_features" --doc
 fi
 say "tests"
-cargo nextest run --workspace --features "$cloud_features" "$@"
+cargo nextest run --workspace --features "$test_features" "$@"

@@ -53,6 +53,10 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Serves many people at once, over streamable HTTP
     Serve(http::config::Arguments),
+    /// What the official conformance suite wants to find
+    #[cfg(feature = "conformance")]
+    #[command(hide = true)]
+    Conformance(crate::conformance::Arguments),
 }
 
 /// Everything the program needs to know.

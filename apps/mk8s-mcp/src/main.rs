@@ -8,6 +8,8 @@
 mod asking;
 mod calls;
 mod config;
+#[cfg(feature = "conformance")]
+mod conformance;
 mod contexts;
 mod http;
 mod serve;
@@ -41,6 +43,8 @@ fn run() -> anyhow::Result<()> {
             mk8s_telemetry::init_logging(config.log.format, &config.log.filter)?;
             runtime.block_on(http::run(config))
         }
+        #[cfg(feature = "conformance")]
+        Some(Command::Conformance(arguments)) => runtime.block_on(conformance::run(&arguments)),
         None => {
             let config = Config::load(arguments)?;
             mk8s_telemetry::init_logging(config.log.format, &config.log.filter)?;

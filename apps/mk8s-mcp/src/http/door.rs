@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::BoxBody;
 use hyper::body::Incoming;
-use mk8s_mcp_core::{principal::Principal, server::Door as Vouches, server::Server};
+use mk8s_mcp_core::{principal::Principal, server::Door as Vouches};
 use mk8s_net::{
     Body,
     drain::Watch,
@@ -16,6 +16,7 @@ use mk8s_oauth::{Challenge, ProtectedResource};
 use mk8s_telemetry::{RequestSpan, Traces};
 use mk8s_tls::ServerConfig;
 use rmcp::{
+    ServerHandler,
     model::Extensions,
     transport::streamable_http_server::{
         StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
@@ -30,26 +31,44 @@ use super::{metrics::Metrics, people::People};
 const MAX_REQUEST: usize = 2 << 20;
 
 /// The door. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Door(Arc<Entrance>);
+pub(crate) struct Door<S>(Arc<Entrance<S>>);
+
+impl<S> Clone for Door<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 /// What the door is made of.
-pub(crate) struct Entrance {
+pub(crate) struct Entrance<S> {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) people: People,
     pub(crate) metadata: Option<ProtectedResource>,
     /// Where MCP is spoken.
     pub(crate) path: String,
-    pub(crate) mcp: Mcp,
+    pub(crate) mcp: Mcp<S>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) traces: Option<Arc<Traces>>,
 }
 
 /// MCP over HTTP: without sessions, so that any replica can answer any request.
-pub(crate) type Mcp = StreamableHttpService<Server, NeverSessionManager>;
+pub(crate) type Mcp<S> = StreamableHttpService<S, NeverSessionManager>;
 
-/// MCP for those hosts and origins.
-pub(crate) fn mcp(server: Server, hosts: Vec<String>, origins: Vec<String>) -> Mcp {
+/// What this machine calls itself.
+const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// MCP for requests to those hosts and from pages of those origins. Those of this machine are ours always: a page that it serves at our
+/// port could only be our own.
+pub(crate) fn mcp<S>(server: S, mut hosts: Vec<String>, mut origins: Vec<String>, port: u16) -> Mcp<S>
+where
+    S: ServerHandler + Clone + Sync,
+{
+    for name in OWN_NAMES {
+        hosts.push(name.trim_matches(['[', ']']).to_owned());
+        for scheme in ["http", "https"] {
+            origins.push(format!("{scheme}://{name}:{port}"));
+        }
+    }
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
@@ -70,8 +89,8 @@ impl Vouches for LetIn {
     }
 }
 
-impl Door {
-    pub(crate) fn new(entrance: Entrance) -> Self {
+impl<S: ServerHandler + Clone + Sync> Door<S> {
+    pub(crate) fn new(entrance: Entrance<S>) -> Self {
         Self(Arc::new(entrance))
     }
 
@@ -96,7 +115,7 @@ impl Door {
     }
 }
 
-impl Entrance {
+impl<S: ServerHandler + Clone + Sync> Entrance<S> {
     async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
         let started = Instant::now();
         let span = self.traces.as_deref().map(|traces| begin(traces, &request));

@@ -5,9 +5,9 @@
 
 mod cluster;
 pub(crate) mod config;
-mod door;
-mod metrics;
-mod people;
+pub(crate) mod door;
+pub(crate) mod metrics;
+pub(crate) mod people;
 mod serve;
 
 pub(crate) use serve::run;

@@ -27,8 +27,6 @@ use crate::calls::Calls;
 
 /// How often our certificate is read again.
 const REFRESH: Duration = Duration::from_secs(5);
-/// What this machine calls itself.
-const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// Serves until a signal.
 pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
@@ -69,8 +67,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let name = config.cluster_name;
     let api_server = target.server.clone();
 
-    let mut hosts: Vec<String> = OWN_NAMES.map(str::to_owned).into();
-    hosts.extend(config.server.allowed_hosts);
+    let mut hosts = config.server.allowed_hosts;
     let (people, metadata, clusters): (_, _, Arc<dyn Clusters>) = match config.people {
         PeopleSettings::Anybody => {
             warn!(
@@ -107,7 +104,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         people,
         metadata,
         path: config.server.path,
-        mcp: mcp(server, hosts, config.server.allowed_origins),
+        mcp: mcp(server, hosts, config.server.allowed_origins, address.port()),
         metrics: metrics.clone(),
         traces: traces.clone(),
     });

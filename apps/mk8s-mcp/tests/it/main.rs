@@ -2,7 +2,10 @@
 
 mod client;
 mod clients;
+mod http;
+mod judges;
 mod planted;
 mod reading;
 mod rights;
+mod served;
 mod starting;
