@@ -38,4 +38,6 @@ if (($# == 0)); then
 	cargo test --quiet --workspace --features "$test_features" --doc
 fi
 say "tests"
+# All packages at once: tools/test-programs.sh finds their programs built.
+(($# > 0)) || export MK8S_TEST_BUILT=1
 cargo nextest run --workspace --features "$test_features" "$@"
