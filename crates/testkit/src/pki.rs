@@ -33,6 +33,11 @@ impl Pki {
         Roots::Certificates(vec![self.authority.certificate().clone()])
     }
 
+    /// The same, for who reads PEM: a kubeconfig, say.
+    pub fn roots_pem(&self) -> String {
+        self.authority.certificate_pem()
+    }
+
     /// A server that offers these protocols and asks for no certificate.
     ///
     /// # Panics

@@ -9,18 +9,26 @@ use serde::Deserialize;
 use super::{AT_ONCE, Context, Tool, count, read, schema, text};
 use crate::{
     answer::{Answer, Content, Rank, Section, Table},
-    cluster::KnownCluster,
+    cluster::{ClusterFilter, KnownCluster},
     error::ToolError,
 };
 
+/// The column that says whether a cluster is ready.
+const READY: usize = 2;
 /// How long a cluster may take to say how it is: one that hangs holds up nobody's list.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Arguments {
     /// One cluster only.
     cluster: Option<String>,
+    /// Only those that are ready.
+    ready_only: Option<bool>,
+    /// Only those of a provider, like aws.
+    provider: Option<String>,
+    /// Only those with these labels.
+    label_selector: Option<String>,
 }
 
 pub(super) fn tool() -> Tool {
@@ -34,24 +42,29 @@ pub(super) fn tool() -> Tool {
 }
 
 async fn call(context: Context, arguments: Arguments) -> Result<Answer, ToolError> {
-    let mut known = context.clusters.list(&context.call.principal).await?;
+    let filter = ClusterFilter {
+        provider: arguments.provider,
+        labels: arguments.label_selector,
+    };
+    let mut known = context.clusters.select(&context.call.principal, &filter).await?;
     if let Some(asked) = arguments.cluster.as_deref().filter(|asked| *asked != "*") {
         known.retain(|known| known.name.as_str() == asked);
         if known.is_empty() {
             return Err(ToolError::NoCluster(asked.to_owned()));
         }
     }
-    let title = count(known.len(), "cluster").into_owned();
     let rows = stream::iter(known)
         .map(|known| row(&context, known))
         .buffered(AT_ONCE);
+    let mut rows: Vec<_> = rows.collect().await;
+    if arguments.ready_only == Some(true) {
+        rows.retain(|row: &Vec<String>| row[READY] == "yes");
+    }
+    let title = count(rows.len(), "cluster").into_owned();
     let columns = ["NAME", "DEFAULT", "READY", "VERSION", "NODES", "ABOUT"]
         .map(str::to_owned)
         .into();
-    let table = Table {
-        columns,
-        rows: rows.collect().await,
-    };
+    let table = Table { columns, rows };
     Ok(Answer::new(title).with(Section::new(Rank::Essential, Content::Table(table))))
 }
 
