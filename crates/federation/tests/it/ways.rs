@@ -91,7 +91,8 @@ async fn a_kubeconfig_that_isnt_taken_is_read_again_once_and_only_once() {
     let federation = federation(&hub);
     let anna = principal("anna");
     assert_eq!(read(&federation, &anna, "team-a.prod").await.0, 200);
-    (hub.asked(), workload.seen());
+    hub.asked();
+    workload.seen();
 
     // There is no other: it is told, and not asked again.
     workload.take("second");
@@ -123,7 +124,8 @@ async fn what_changes_something_is_never_sent_twice() {
     assert_eq!(read(&federation, &anna, "team-a.prod").await.0, 200);
     workload.take("second");
     hub.kubeconfig("team-a", "prod", &workload.kubeconfig("second"));
-    (hub.asked(), workload.seen());
+    hub.asked();
+    workload.seen();
     let response = federation.send(&call(&anna), &prod, request(Method::POST)).await;
     assert_eq!(response.status(), 503);
     assert_eq!(workload.seen().len(), 1);
