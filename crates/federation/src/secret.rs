@@ -133,6 +133,7 @@ mod tests {
             (kubeconfig("exec: {command: hidden}", ""), "exec"),
             (kubeconfig("auth-provider: {name: hidden}", ""), "auth-provider"),
             (kubeconfig("username: a, password: hidden", ""), "a password"),
+            (kubeconfig("token: abc, as: hidden", ""), "acts as somebody else"),
             (kubeconfig("tokenFile: /etc/passwd", ""), "names the file"),
             (
                 kubeconfig("client-certificate: /a, client-key: /b", ""),
