@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use mk8s_mcp_core::{
     cluster::{ClusterFilter, Clusters, KnownCluster, NoSuchCluster},
     error::ToolError,
@@ -257,13 +257,11 @@ fn refuse(why: &NoWay) -> Response<Body> {
         }
         NoWay::Failed { code, message } => {
             let message = format!("the management cluster can't be asked for the way: {message}");
-            let mut response = Status::unavailable(message, 1).into_response();
-            if let Some(code) = code.and_then(|code| StatusCode::from_u16(code).ok())
-                && code == StatusCode::UNAUTHORIZED
-            {
-                *response.status_mut() = code;
-            }
-            response
+            let status = match code {
+                Some(401) => Status::unauthorized(message),
+                _ => Status::unavailable(message, 1),
+            };
+            status.into_response()
         }
     }
 }

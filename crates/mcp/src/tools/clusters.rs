@@ -5,11 +5,12 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::{AT_ONCE, Context, Tool, count, read, schema, text};
 use crate::{
     answer::{Answer, Content, Rank, Section, Table},
-    cluster::{ClusterFilter, KnownCluster},
+    cluster::{ApiError, ClusterFilter, KnownCluster},
     error::ToolError,
 };
 
@@ -53,8 +54,10 @@ async fn call(context: Context, arguments: Arguments) -> Result<Answer, ToolErro
             return Err(ToolError::NoCluster(asked.to_owned()));
         }
     }
+    // Less than the call has: where many hang, the others' rows are told nevertheless.
+    let deadline = Instant::now() + Duration::from_millis(context.settings.call_seconds * 700);
     let rows = stream::iter(known)
-        .map(|known| row(&context, known))
+        .map(|known| row(&context, known, deadline))
         .buffered(AT_ONCE);
     let mut rows: Vec<_> = rows.collect().await;
     if arguments.ready_only == Some(true) {
@@ -68,19 +71,24 @@ async fn call(context: Context, arguments: Arguments) -> Result<Answer, ToolErro
     Ok(Answer::new(title).with(Section::new(Rank::Essential, Content::Table(table))))
 }
 
-async fn row(context: &Context, known: KnownCluster) -> Vec<String> {
+async fn row(context: &Context, known: KnownCluster, deadline: Instant) -> Vec<String> {
     let cluster = context.open(known.name.clone());
-    let asked = async {
+    let patience = PATIENCE.min(deadline.saturating_duration_since(Instant::now()));
+    let answered = if patience.is_zero() {
+        None
+    } else {
         let ready = async { cluster.tail("/readyz", 256).await };
         let version = cluster.get("/version");
         let nodes = async { nodes(context, &known).await.unwrap_or_default() };
-        futures_util::join!(ready, version, nodes)
+        let asked = async { futures_util::join!(ready, version, nodes) };
+        Some(tokio::time::timeout(patience, asked).await)
     };
-    let (ready, version, nodes) = match tokio::time::timeout(PATIENCE, asked).await {
-        Ok((ready, version, nodes)) => {
+    let (ready, version, nodes) = match answered {
+        Some(Ok((ready, version, nodes))) => {
             let ready = match ready {
                 Ok((said, _)) if said == b"ok" => "yes".to_owned(),
                 Ok(_) => "no".to_owned(),
+                Err(ApiError::NoCluster) => "no: there is no way to it for you".to_owned(),
                 Err(error) => format!("no: {error}"),
             };
             (
@@ -91,8 +99,13 @@ async fn row(context: &Context, known: KnownCluster) -> Vec<String> {
                 nodes,
             )
         }
-        Err(_) => (
-            format!("no answer within {} s", PATIENCE.as_secs()),
+        None => (
+            "not asked: others took too long; name it in \"cluster\"".to_owned(),
+            String::new(),
+            String::new(),
+        ),
+        Some(Err(_)) => (
+            format!("no answer within {} s", patience.as_secs()),
             String::new(),
             String::new(),
         ),

@@ -51,6 +51,25 @@ async fn one_of_several_must_be_named() {
     assert!(!is_error, "{text}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn many_clusters_that_hang_dont_hide_that_there_are_others() {
+    let waiting = Arc::new(Waiting::default());
+    let for_one = waiting.clone();
+    let names: Vec<&'static str> = (0..60).map(|number| &*format!("c{number:02}").leak()).collect();
+    let clusters = InMemory::new(&names, move |cluster, path| match (cluster.as_str(), path) {
+        ("c00", "/readyz") => Reply::Bytes(b"ok".to_vec()),
+        ("c00", _) => Reply::Status(403, "forbidden"),
+        _ => Reply::Hang(for_one.clone()),
+    });
+    let mut client = Client::of(clusters, Settings::default()).await;
+    let (is_error, text) = client.call("clusters", json!({})).await;
+    assert!(!is_error && text.contains("60 clusters"), "{text}");
+    for said in ["c00", "yes", "no answer within 5 s", "c59", "not asked"] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert_eq!(waiting.count(), 0);
+}
+
 #[tokio::test]
 async fn a_cluster_without_a_way_is_told_like_one_that_isnt_there() {
     let clusters = InMemory::new(&["east", "west"], |_, _| Reply::NoCluster);
