@@ -3,7 +3,7 @@
 use http::{Method, Request};
 use mk8s_mcp_core::principal::Principal;
 use mk8s_net::Body;
-use mk8s_proxy::Caller;
+use mk8s_proxy::{Caller, Extra};
 
 /// A principal, for the one path.
 pub(crate) fn caller(principal: &Principal) -> Caller {
@@ -13,6 +13,7 @@ pub(crate) fn caller(principal: &Principal) -> Caller {
         session: None,
         source: principal.source,
         until: principal.until,
+        extra: Extra::default(),
         held: None,
     }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use mk8s_federation::CredentialMode;
 use mk8s_mcp_core::settings::Settings;
 use mk8s_model::ClusterName;
 use mk8s_telemetry::LogSettings;
@@ -51,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) kubernetes: mk8s_connect::Settings,
     pub(crate) cluster_name: ClusterName,
     pub(crate) people: PeopleSettings,
+    /// How Cluster API's clusters are reached, if they are to be.
+    pub(crate) federation: Option<mk8s_federation::Settings>,
     pub(crate) settings: Settings,
     pub(crate) audit_file: Option<PathBuf>,
     pub(crate) traces: Option<Traces>,
@@ -182,14 +185,33 @@ impl Config {
                 "nobody could come in: write oauth (whose tokens are taken), or allowAnonymous: true for whoever reaches the port"
             ),
         };
+        let federation: Option<mk8s_federation::Settings> = take(&mut map, "capiMode")?;
+        let federation = federation.filter(|federation| federation.enabled);
+        let named = take::<String>(&mut map, "clusterName")?;
+        let cluster_name = match (&federation, named) {
+            (Some(_), Some(_)) => bail!(
+                "clusterName: with capiMode the cluster is called by capiMode.managementName: write it there"
+            ),
+            (Some(federation), None) => federation.management_name.clone(),
+            (None, Some(name)) => name.parse().context("clusterName")?,
+            (None, None) => "local".parse()?,
+        };
+        if let Some(federation) = &federation {
+            federation.check()?;
+            let is_user = federation.credentials == CredentialMode::User;
+            if is_user && !matches!(people, PeopleSettings::Themselves(_)) {
+                bail!(
+                    "capiMode.credentials: users have rights of their own on the management cluster only with enableDownstreamOAuth: \
+                     set that, or write service-account"
+                );
+            }
+        }
         let config = Self {
             server,
             kubernetes: take(&mut map, "kubernetes")?.unwrap_or_default(),
-            cluster_name: match take::<String>(&mut map, "clusterName")? {
-                Some(name) => name.parse().context("clusterName")?,
-                None => "local".parse()?,
-            },
+            cluster_name,
             people,
+            federation,
             audit_file: take(&mut map, "auditFile")?,
             traces: take(&mut map, "traces")?,
             log: take(&mut map, "log")?.unwrap_or_default(),
@@ -263,11 +285,51 @@ mod tests {
             ),
             ("answerToken: 1", "unknown field `answerToken`"),
             ("clusterName: A B", "clusterName"),
+            ("capiMode: {enable: true}", "unknown field `enable`"),
+            ("capiMode: {enabled: true}", "enableDownstreamOAuth"),
+            (
+                "capiMode: {enabled: true, credentials: service-account}",
+                "no Secret could be read",
+            ),
+            (
+                "capiMode: {enabled: true, managementName: a}\nclusterName: a",
+                "capiMode.managementName",
+            ),
             ("traces: {share: 1}", "otlpEndpoint"),
             ("oauth: {issuer: 'http://x', resource: 'https://y'}", "oauth"),
         ] {
             let error = read(&format!("allowAnonymous: true\n{text}")).expect_err(text);
             assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_management_cluster_is_called_by_its_own_setting() {
+        let account = "credentials: service-account, rbac: {clusterWideSecrets: true}";
+        for (text, name, federates) in [
+            (String::new(), "local", false),
+            (
+                "capiMode: {enabled: false, managementName: a}".to_owned(),
+                "local",
+                false,
+            ),
+            (
+                format!("capiMode: {{enabled: true, {account}}}"),
+                "management",
+                true,
+            ),
+            (
+                format!("capiMode: {{enabled: true, managementName: hub, {account}}}"),
+                "hub",
+                true,
+            ),
+        ] {
+            let config = read(&format!("allowAnonymous: true\n{text}")).expect("read");
+            assert_eq!(
+                (config.cluster_name.as_str(), config.federation.is_some()),
+                (name, federates),
+                "{text}"
+            );
         }
     }
 

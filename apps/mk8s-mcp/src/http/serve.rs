@@ -4,7 +4,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use mk8s_audit::AuditFile;
+use mk8s_connect::Target;
+use mk8s_federation::{CredentialMode, Federation, Management};
 use mk8s_mcp_core::{cluster::Clusters, server::Server};
+use mk8s_model::ClusterName;
 use mk8s_net::{
     drain::{self, Drain},
     listen, metrics as page, serve,
@@ -66,6 +69,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         .context("kubernetes")?;
     let name = config.cluster_name;
     let api_server = target.server.clone();
+    let (management, own) = (name.clone(), target.clone());
 
     let mut hosts = config.server.allowed_hosts;
     let (people, metadata, clusters): (_, _, Arc<dyn Clusters>) = match config.people {
@@ -91,6 +95,11 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
             let clusters = cluster::as_them(name, target, tokens, audit.clone());
             (people, Some(metadata), Arc::new(clusters))
         }
+    };
+
+    let clusters = match config.federation {
+        Some(settings) => federated(settings, management, clusters, own, &audit).context("capiMode")?,
+        None => clusters,
     };
 
     let metrics = Metrics::new();
@@ -149,6 +158,29 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         let _ = tokio::task::spawn_blocking(move || traces.finish()).await;
     }
     Ok(())
+}
+
+/// The cluster with those that its Cluster API knows.
+fn federated(
+    settings: mk8s_federation::Settings,
+    name: ClusterName,
+    clusters: Arc<dyn Clusters>,
+    target: Target,
+    audit: &Arc<AuditFile>,
+) -> anyhow::Result<Arc<dyn Clusters>> {
+    let management = Management {
+        clusters,
+        cluster: name.clone(),
+    };
+    let own = match settings.credentials {
+        CredentialMode::User => None,
+        CredentialMode::ServiceAccount => Some(Management {
+            clusters: Arc::new(cluster::as_self(name.clone(), target, audit.clone())?),
+            cluster: name,
+        }),
+    };
+    let federation = Federation::new(settings, management, own, audit.clone())?;
+    Ok(Arc::new(federation))
 }
 
 /// Those who come with tokens of an issuer, and what they are told before they have one.

@@ -2,6 +2,7 @@
 
 mod client;
 mod clients;
+mod federation;
 mod http;
 mod judges;
 mod planted;
