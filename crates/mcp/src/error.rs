@@ -4,14 +4,18 @@ use crate::{
     answer::{Answer, Content, Keep, Lines, Rank, Section},
     cluster::ApiError,
     record::CallOutcome,
+    resources::InvalidUri,
 };
 
 /// Why a tool has no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ToolError {
     /// The arguments can't be meant; what to write instead is said.
     #[error("{0}")]
     Arguments(String),
+    /// The URI is none of ours.
+    #[error(transparent)]
+    Uri(#[from] InvalidUri),
     /// This server doesn't let it happen, whoever asks.
     #[error("{0}")]
     Denied(String),
@@ -52,6 +56,7 @@ impl ToolError {
                 None,
             ),
             Self::Denied(why) => (why.clone(), None),
+            Self::Uri(why) => (why.to_string(), None),
             Self::TimedOut { seconds } => (
                 format!(
                     "no answer within {seconds} s: ask for less (a namespace, a selector, a smaller limit), or again later"
