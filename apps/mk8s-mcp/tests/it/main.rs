@@ -4,5 +4,6 @@ mod client;
 mod clients;
 mod planted;
 mod reading;
+mod resources;
 mod rights;
 mod starting;
