@@ -8,6 +8,7 @@ mod corpus;
 mod ends;
 mod fence;
 mod fleet;
+mod growth;
 mod large;
 mod objects;
 mod planted;
