@@ -15,9 +15,9 @@ test_packages=("${node_packages[@]}" postgresql faketime python3-venv)
 command -v node >/dev/null || test_packages+=(nodejs)
 command -v npm >/dev/null || test_packages+=(npm)
 
-# Clouds' SDKs are in images and in whole runs of the tests, but in nobody's daily build.
+# Clouds' SDKs are in images and in whole runs of the tests, but in nobody's daily build; what MCP's conformance suite wants is in tests alone.
 # shellcheck disable=SC2034
-cloud_features=keeper-secrets/aws,keeper-secrets/gcp,keeper-secrets/azure
+test_features=keeper-secrets/aws,keeper-secrets/gcp,keeper-secrets/azure,mk8s-mcp/conformance
 
 # say TEXT: progress, with the time since the start.
 say() {

@@ -35,7 +35,9 @@ say "starting the shared cluster"
 "$MK8S_DEVCLUSTER" up --name "$MK8S_TEST_CLUSTER" --node --detach >/dev/null
 if (($# == 0)); then
 	say "examples in the documentation"
-	cargo test --quiet --workspace --features "$cloud_features" --doc
+	cargo test --quiet --workspace --features "$test_features" --doc
 fi
 say "tests"
-cargo nextest run --workspace --features "$cloud_features" "$@"
+# All packages at once: tools/test-programs.sh finds their programs built.
+(($# > 0)) || export MK8S_TEST_BUILT=1
+cargo nextest run --workspace --features "$test_features" "$@"

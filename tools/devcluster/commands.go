@@ -136,6 +136,9 @@ Without --detach the cluster lives until Ctrl-C.
                            K- removes a flag. Example:
                              --apiserver-arg oidc-issuer-url=https://{host_address}:8443
                            where {host_address} becomes the host's address, see below
+  --authentication-config FILE
+                           whose tokens the API server believes: an AuthenticationConfiguration, for
+                           example of an OpenID Connect issuer; read again when it changes
   --audit-log FILE         where the API server's audit log goes (default: in the cluster's directory)
   --audit-policy FILE      what is logged (default: every request of users and workloads, once, at
                            the end, level Metadata)
@@ -154,6 +157,7 @@ func upCommand(arguments []string) error {
 	flags.StringVar(&request.name, "name", "dev", "")
 	flags.BoolVar(&o.Node, "node", false, "")
 	flags.BoolVar(&request.detach, "detach", false, "")
+	flags.StringVar(&o.AuthenticationConfig, "authentication-config", "", "")
 	flags.StringVar(&o.AuditLog, "audit-log", "", "")
 	flags.StringVar(&o.AuditPolicy, "audit-policy", "", "")
 	flags.StringVar(&o.KubeconfigCopy, "kubeconfig-out", "", "")

@@ -126,6 +126,9 @@ func apiServerArgs(s *State, dir layout, bind string, port, etcdPort int) []stri
 	set("audit-log-maxsize", "0")     // never rotated under a reader
 	set("kubelet-client-certificate", s.Files.KubeletClientCert)
 	set("kubelet-client-key", s.Files.KubeletClientKey)
+	if s.Options.AuthenticationConfig != "" {
+		set("authentication-config", s.Options.AuthenticationConfig)
+	}
 	if s.Node {
 		set("advertise-address", bind)
 		set("kubelet-certificate-authority", s.Files.CA)

@@ -36,6 +36,13 @@ func TestAnAuthorizationConfigTakesTheModesPlace(t *testing.T) {
 	}
 }
 
+func TestAnAuthenticationConfigIsPassedOn(t *testing.T) {
+	state := newState(upRequest{name: "one", options: Options{AuthenticationConfig: "/f"}}, t.TempDir(), 0)
+	if args := apiServerArgs(state, layout(state.Dir), "127.0.0.1", 1, 2); !slices.Contains(args, "--authentication-config=/f") {
+		t.Error(args)
+	}
+}
+
 func TestTheHostsAddressCanBeNamedBeforeItIsKnown(t *testing.T) {
 	state := newState(upRequest{name: "one", options: Options{Node: true, APIServerArgs: []string{"oidc-issuer-url=https://{host_address}:1"}}}, t.TempDir(), 3)
 	if args := apiServerArgs(state, layout(state.Dir), "127.0.0.1", 1, 2); !slices.Contains(args, "--oidc-issuer-url=https://10.195.255.1:1") {

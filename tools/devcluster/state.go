@@ -69,13 +69,14 @@ type State struct {
 // Options are those of `up` that make two clusters different; a running cluster is reused only for
 // the same ones.
 type Options struct {
-	Node           bool     `json:"node"`
-	APIServerArgs  []string `json:"apiserver_args,omitempty"`
-	AuditLog       string   `json:"audit_log,omitempty"`
-	AuditPolicy    string   `json:"audit_policy,omitempty"`
-	BinaryDir      string   `json:"binary_dir,omitempty"`
-	KubeconfigCopy string   `json:"kubeconfig_copy,omitempty"`
-	Images         []string `json:"images,omitempty"`
+	Node                 bool     `json:"node"`
+	APIServerArgs        []string `json:"apiserver_args,omitempty"`
+	AuthenticationConfig string   `json:"authentication_config,omitempty"`
+	AuditLog             string   `json:"audit_log,omitempty"`
+	AuditPolicy          string   `json:"audit_policy,omitempty"`
+	BinaryDir            string   `json:"binary_dir,omitempty"`
+	KubeconfigCopy       string   `json:"kubeconfig_copy,omitempty"`
+	Images               []string `json:"images,omitempty"`
 }
 
 // difference says what the options of a running cluster lack for another `up` of it, or is "". What can be had
@@ -86,6 +87,8 @@ func (o Options) difference(wanted Options) string {
 		return "without a node"
 	case strings.Join(o.APIServerArgs, "\n") != strings.Join(wanted.APIServerArgs, "\n"):
 		return "with other --apiserver-arg"
+	case o.AuthenticationConfig != wanted.AuthenticationConfig:
+		return "with another --authentication-config"
 	case wanted.AuditLog != "" && o.AuditLog != wanted.AuditLog:
 		return "with another --audit-log"
 	case wanted.AuditPolicy != "" && o.AuditPolicy != wanted.AuditPolicy:

@@ -103,7 +103,7 @@ func TestARunningClusterIsReusedForWhatItHas(t *testing.T) {
 	if difference := running.difference(same); difference != "" {
 		t.Error(difference)
 	}
-	for _, other := range []Options{{}, {APIServerArgs: []string{"v=1"}, AuditLog: "/b"}, {APIServerArgs: []string{"v=1"}, AuditPolicy: "/p"}} {
+	for _, other := range []Options{{}, {APIServerArgs: []string{"v=1"}, AuthenticationConfig: "/f"}, {APIServerArgs: []string{"v=1"}, AuditLog: "/b"}, {APIServerArgs: []string{"v=1"}, AuditPolicy: "/p"}} {
 		if running.difference(other) == "" {
 			t.Errorf("%+v is served by %+v", other, running)
 		}

@@ -133,9 +133,14 @@ func checkRequest(request *upRequest) error {
 		return err
 	}
 	o := &request.options
-	for _, path := range []*string{&o.AuditLog, &o.AuditPolicy, &o.KubeconfigCopy} {
+	for _, path := range []*string{&o.AuthenticationConfig, &o.AuditLog, &o.AuditPolicy, &o.KubeconfigCopy} {
 		if err := absolute(path); err != nil {
 			return err
+		}
+	}
+	if o.AuthenticationConfig != "" {
+		if _, err := os.Stat(o.AuthenticationConfig); err != nil {
+			return fmt.Errorf("--authentication-config: %w", err)
 		}
 	}
 	if o.AuditPolicy != "" {

@@ -12,7 +12,7 @@ use mk8s_cache::{Cache, IdentityKey};
 use mk8s_fleet::{Ask, Asked};
 use mk8s_model::{AuthMethod, ClusterName, Identity, InvalidIdentity, KubeRequest};
 use mk8s_net::{Body, status::Status};
-use mk8s_proxy::{Caller, Inbound, Proxy, Upgrade};
+use mk8s_proxy::{Caller, Extra, Inbound, Proxy, Upgrade};
 use mk8s_telemetry::{RequestSpan, Traces};
 
 use crate::{
@@ -172,6 +172,7 @@ impl OnePath {
                 session: None,
                 source: IpAddr::V4(Ipv4Addr::LOCALHOST),
                 until: None,
+                extra: Extra::default(),
                 held: None,
             },
             cluster,

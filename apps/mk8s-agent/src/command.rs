@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use mk8s_model::{AuthMethod, ClusterName, Decision, Identity, KubeRequest};
 use mk8s_net::{Body, drain::Drain, listen, serve, status::Status};
 use mk8s_policy::Policy;
-use mk8s_proxy::{Authorizer, Caller, Clusters, Inbound, Proxy, Upgrade, audit::LogOnly};
+use mk8s_proxy::{Authorizer, Caller, Clusters, Extra, Inbound, Proxy, Upgrade, audit::LogOnly};
 use mk8s_tls::{CertificateAuthority, ReloadingCertificate, server::ClientAuth};
 use mk8s_tunnel::proto::{CommandRequest, CommandResponse, command_service_server::CommandService};
 use rand::RngCore;
@@ -104,6 +104,7 @@ impl LoopbackDoor {
             session: None,
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             until: None,
+            extra: Extra::default(),
             held: None,
         };
         let entry = Arc::new(Entry {

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use mk8s_model::{AuditId, AuthMethod, ClusterName, Identity};
 use mk8s_net::{Body, status::Status};
 use mk8s_proxy::{
-    Caller, Direct, Inbound, OnlyCluster, Proxy, Upgrade, Upstream,
+    Caller, Direct, Extra, Inbound, OnlyCluster, Proxy, Upgrade, Upstream,
     audit::LogOnly,
     decide::AllowAll,
     rewrite::{AUDIT_ID, IMPERSONATE_GROUP, IMPERSONATE_USER, KUBERNETES_AUTHORITY},
@@ -85,6 +85,7 @@ impl Room {
             session: None,
             source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             until: None,
+            extra: Extra::default(),
             held: None,
         };
         let inbound = Inbound {

@@ -10,7 +10,7 @@ use mk8s_authn::Verified;
 use mk8s_model::{AuthMethod, ClusterName, Decision, Identity, InvalidIdentity, KubeRequest};
 use mk8s_net::{Body, drain::Watch, serve, status::Status};
 use mk8s_operators::{Admitted, Holders, Operators, Refused};
-use mk8s_proxy::{Authorizer, Caller, Inbound, Proxy, Upgrade};
+use mk8s_proxy::{Authorizer, Caller, Extra, Inbound, Proxy, Upgrade};
 use mk8s_tls::{ServerConfig, ServerConnection};
 use tokio::{net::TcpStream, sync::watch};
 use tracing::{info, warn};
@@ -168,6 +168,7 @@ impl OperatorsDoor {
             session: Some(guest.admitted.session()),
             source: guest.source,
             until: guest.admitted.until(),
+            extra: Extra::default(),
             held: Some(guest.admitted.held()),
         })
     }

@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use mk8s_model::ClusterName;
 use mk8s_net::{Body, drain::Watch, serve, status::Status};
 use mk8s_operators::{Admitted, Operators, Refused};
-use mk8s_proxy::{Caller, Inbound, Proxy, Upgrade};
+use mk8s_proxy::{Caller, Extra, Inbound, Proxy, Upgrade};
 use mk8s_tls::{ServerConfig, ServerConnection};
 use tokio::net::TcpStream;
 use tracing::{info, warn};
@@ -85,6 +85,7 @@ impl Entrance {
             session: Some(admitted.session()),
             source,
             until: admitted.until(),
+            extra: Extra::default(),
             held: Some(admitted.held()),
         };
         Ok(Guest { admitted, caller })

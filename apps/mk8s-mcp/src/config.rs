@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use mk8s_mcp_core::settings::{DeniedResource, Settings};
 use mk8s_telemetry::LogSettings;
+
+use crate::http;
 
 /// AI agents read your Kubernetes clusters in your name, and see no secret of them.
 #[derive(Debug, Parser)]
@@ -18,9 +20,14 @@ A desktop client starts it and speaks with it on standard input and output:
 Examples:
   mk8s-mcp                                  the current context of your kubeconfig
   mk8s-mcp --context staging --context prod these two
-  mk8s-mcp --all-contexts --deny secrets    every cluster you have; no tool touches Secrets at all"
+  mk8s-mcp --all-contexts --deny secrets    every cluster you have; no tool touches Secrets at all
+  mk8s-mcp serve --config mcp.yaml          for many people, over HTTP",
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
 )]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
     /// The kubeconfig [default: ~/.kube/config]
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -40,6 +47,17 @@ pub(crate) struct Arguments {
     /// deniedResources, log
     #[arg(long, short, env = "MK8S_MCP_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+/// What else it does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serves many people at once, over streamable HTTP
+    Serve(http::config::Arguments),
+    /// What the official conformance suite wants to find
+    #[cfg(feature = "conformance")]
+    #[command(hide = true)]
+    Conformance(crate::conformance::Arguments),
 }
 
 /// Everything the program needs to know.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use mk8s_connect::kubeconfig;
 use mk8s_mcp_core::{
     cluster::{Clusters, KnownCluster},
@@ -13,9 +13,9 @@ use mk8s_mcp_core::{
 };
 use mk8s_model::ClusterName;
 use mk8s_net::{Body, status::Status};
-use mk8s_proxy::{AuditLog, Caller, CredentialsRefused, Inbound, Proxy, decide::AllowAll};
+use mk8s_proxy::{AuditLog, CredentialsRefused, Inbound, Proxy, decide::AllowAll};
 
-use crate::{config::Contexts, ways::FileWays};
+use crate::{asking, config::Contexts, ways::FileWays};
 
 /// The clusters of a kubeconfig.
 pub(crate) struct Kubeconfig {
@@ -81,13 +81,8 @@ impl Clusters for Kubeconfig {
     }
 
     async fn send(&self, call: &Call, cluster: &ClusterName, request: Request<Body>) -> Response<Body> {
-        // Reading is asked again if a plugin has other credentials by now; what has a body is not read twice.
-        let again = (request.method() == Method::GET).then(|| {
-            let mut again = Request::new(Body::empty());
-            *again.uri_mut() = request.uri().clone();
-            *again.headers_mut() = request.headers().clone();
-            again
-        });
+        // Reading is asked again if a plugin has other credentials by now.
+        let again = asking::again(&request);
         let response = self.ask(call, cluster, request).await;
         let is_refused = response.extensions().get::<CredentialsRefused>().is_some();
         match again {
@@ -102,17 +97,8 @@ impl Kubeconfig {
         if let Err(why) = self.ways.prepare(cluster).await {
             return Status::unavailable(why.to_string(), 1).into_response();
         }
-        let principal = &call.principal;
-        let caller = Caller {
-            identity: principal.identity.clone(),
-            subject: None,
-            session: None,
-            source: principal.source,
-            until: principal.until,
-            held: None,
-        };
         let inbound = Inbound {
-            caller,
+            caller: asking::caller(&call.principal),
             cluster: cluster.clone(),
             request,
             upgrade: None,

@@ -12,10 +12,6 @@ pub use run::{Lent, PluginError};
 /// A plugin, as a kubeconfig names it (`k8s.io/client-go/tools/clientcmd/api/v1.ExecConfig`).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-#[cfg_attr(
-    not(feature = "plugins"),
-    expect(dead_code, reason = "only whoever runs a plugin reads how")
-)]
 pub struct Plugin {
     api_version: String,
     command: String,
@@ -30,10 +26,6 @@ pub struct Plugin {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-#[cfg_attr(
-    not(feature = "plugins"),
-    expect(dead_code, reason = "only whoever runs a plugin reads how")
-)]
 struct Variable {
     name: String,
     value: SecretString,

@@ -7,6 +7,10 @@ use crate::{
     resources::InvalidUri,
 };
 
+/// What is said where there is no cluster, be it that there is none, or none for this user, or no way to it for them.
+pub(crate) const NO_CLUSTER: &str =
+    "there is no such cluster for you, or no way to it: the tool \"clusters\" lists those that there are";
+
 /// Why a tool has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ToolError {
@@ -50,11 +54,7 @@ impl ToolError {
     pub(crate) fn said(&self) -> (String, Option<String>) {
         match self {
             Self::Arguments(what) => ("the arguments can't be used".to_owned(), Some(what.clone())),
-            Self::NoCluster(_) => (
-                "there is no such cluster for you: the tool \"clusters\" lists those that there are"
-                    .to_owned(),
-                None,
-            ),
+            Self::NoCluster(_) => (NO_CLUSTER.to_owned(), None),
             Self::Denied(why) => (why.clone(), None),
             Self::Uri(why) => (why.to_string(), None),
             Self::TimedOut { seconds } => (
@@ -65,6 +65,7 @@ impl ToolError {
             ),
             Self::TooMany { seconds } => (format!("too many calls: wait {seconds} s"), None),
             Self::Api(error) => match error {
+                ApiError::NoCluster => (NO_CLUSTER.to_owned(), None),
                 ApiError::NotAsked(refusal) => (refusal.to_string(), None),
                 ApiError::Refused {
                     code,
@@ -112,7 +113,7 @@ impl ToolError {
             Self::Denied(_)
             | Self::NoCluster(_)
             | Self::TooMany { .. }
-            | Self::Api(ApiError::NotAsked(_)) => CallOutcome::Denied,
+            | Self::Api(ApiError::NotAsked(_) | ApiError::NoCluster) => CallOutcome::Denied,
             _ => CallOutcome::Failed,
         }
     }

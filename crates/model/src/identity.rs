@@ -30,6 +30,8 @@ pub enum AuthMethod {
     Pod,
     /// Headers of a peer that proved itself by certificate (front proxy, central towards an agent).
     Peer,
+    /// Nobody vouches for them: whoever reaches a port that asks for nothing.
+    Anybody,
     /// They started this program themselves, and speak with it alone.
     Starter,
 }

@@ -57,7 +57,7 @@ impl NoToken {
 
 /// How users' tokens become Kubernetes': by one of the two.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum KubernetesSettings {
     /// The issuer exchanges them.
     Exchange(ExchangeSettings),
@@ -67,7 +67,7 @@ pub enum KubernetesSettings {
 
 /// Settings of [`PassThrough`].
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PassThroughSettings {
     audience: Arc<str>,
     #[serde(default)]
@@ -101,12 +101,12 @@ impl KubernetesSettings {
         match self {
             Self::Exchange(exchange) => exchange.check(taken),
             Self::PassThrough(settings) if settings.audience.is_empty() => Err((
-                "kubernetes.pass_through.audience",
+                "kubernetes.passThrough.audience",
                 "is empty; write one that the API server takes",
             )),
             Self::PassThrough(settings) if !settings.i_accept_that_mcp_forbids_this => Err((
-                "kubernetes.pass_through",
-                "is against MCP's specification; use kubernetes.exchange, or set i_accept_that_mcp_forbids_this: true",
+                "kubernetes.passThrough",
+                "is against MCP's specification; use kubernetes.exchange, or set iAcceptThatMcpForbidsThis: true",
             )),
             Self::PassThrough(_) => Ok(()),
         }

@@ -35,7 +35,7 @@ const FAILURE: Duration = Duration::from_secs(1);
 
 /// Where and how tokens are exchanged.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExchangeSettings {
     /// What Kubernetes is called: an audience that its API server takes.
     audience: Arc<str>,
@@ -117,7 +117,7 @@ impl ExchangeSettings {
             ));
         }
         for (setting, url) in [
-            ("kubernetes.exchange.token_endpoint", &self.token_endpoint),
+            ("kubernetes.exchange.tokenEndpoint", &self.token_endpoint),
             ("kubernetes.exchange.resource", &self.resource),
         ] {
             if let Some(Err(reason)) = url.as_ref().map(|url| taken.check(url)) {
@@ -199,7 +199,7 @@ impl Exchange {
         };
         let endpoint = self.token_endpoint.as_ref().or(own.as_ref()).ok_or_else(|| {
             NoToken::Unavailable(
-                "the issuer names no token endpoint; set kubernetes.exchange.token_endpoint".to_owned(),
+                "the issuer names no token endpoint; set kubernetes.exchange.tokenEndpoint".to_owned(),
             )
         })?;
         // Who exchanges tokens is called by the issuer's identifier; a mere endpoint, by its URL.

@@ -29,7 +29,7 @@ pub enum Refused {
     #[error("the token is not valid yet; set the clock here or at its issuer (NTP)")]
     NotYetValid,
     /// It is good for longer than is taken here.
-    #[error("the token is good for longer than max_lifetime lets it be; have the issuer give shorter ones")]
+    #[error("the token is good for longer than maxLifetime lets it be; have the issuer give shorter ones")]
     TooLong,
     /// Somebody else made it.
     #[error("the token is of another issuer; sign in where the resource's metadata says")]
@@ -38,7 +38,7 @@ pub enum Refused {
     #[error("the token is for another resource; ask for one with this server's resource indicator")]
     WrongAudience,
     /// It was given to a client that has no business here.
-    #[error("the token was given to a client that is not among authorized_parties; use one that is")]
+    #[error("the token was given to a client that is not among authorizedParties; use one that is")]
     WrongClient,
     /// Its user or a group of theirs has a name that can't be taken.
     #[error("the token's user or one of its groups can't be taken: {0}")]

@@ -18,7 +18,7 @@ use crate::{
 /// ```yaml
 /// issuer: https://login.example.com/realm
 /// resource: https://mcp.example.com/mcp
-/// required_scopes: [mcp:read]
+/// requiredScopes: [mcp:read]
 /// username: {claim: email, prefix: ''}
 /// groups: {claim: groups, prefix: 'oidc:'}
 /// kubernetes:
@@ -84,7 +84,7 @@ pub struct SettingsError {
 
 /// The file's own form.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Written {
     /// The issuer identifier, as its discovery document and its tokens have it.
     issuer: String,
@@ -126,14 +126,14 @@ struct Written {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct WrittenClaim {
     claim: String,
     prefix: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct WrittenLifetimes {
     #[serde(deserialize_with = "duration::positive")]
     refresh: Duration,
@@ -236,7 +236,7 @@ impl TryFrom<Written> for Settings {
             .resource_documentation
             .map(|text| taken.check(&text))
             .transpose()
-            .map_err(|reason| refused("resource_documentation", reason))?;
+            .map_err(|reason| refused("resourceDocumentation", reason))?;
         if let Some(kubernetes) = &written.kubernetes {
             kubernetes
                 .check(taken)

@@ -6,6 +6,8 @@ use mk8s_model::{ClusterName, Decision, Denial, Grant, Identity, KubeRequest};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::Extra;
+
 /// Who stands at the door, with what the door found out about them.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -19,6 +21,8 @@ pub struct Caller {
     pub source: IpAddr,
     /// Until when the door's proof of identity holds. Streams end then.
     pub until: Option<Instant>,
+    /// What else Kubernetes will be told of them, where we dial its API server ourselves. Never of a client's making.
+    pub extra: Extra,
     /// What the authorizer knows them by is there as long as this is. It goes along with each request, because a stream may
     /// outlive the connection's own part of the door: what comes after an upgrade does.
     pub held: Option<Arc<dyn Any + Send + Sync>>,

@@ -17,6 +17,7 @@ pub mod audit;
 pub mod credentials;
 pub mod decide;
 pub mod error;
+mod extra;
 pub mod forward;
 pub mod lifetime;
 pub mod path;
@@ -29,7 +30,8 @@ pub mod upstream;
 
 pub use audit::{AuditLog, AuditUnavailable};
 pub use decide::{Authorizer, Caller, Permitted};
-pub use path::{CredentialsRefused, Inbound, Proxy};
+pub use extra::{Extra, InvalidExtra};
+pub use path::{CredentialsRefused, Inbound, Proxy, Unreached};
 pub use reroute::{InvalidReroute, Reroute};
 pub use upgrade::Upgrade;
 pub use upstream::{Clusters, Direct, OnlyCluster, Unroutable, Upstream};

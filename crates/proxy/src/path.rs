@@ -39,6 +39,10 @@ pub struct Proxy {
 #[derive(Clone, Copy, Debug)]
 pub struct CredentialsRefused;
 
+/// On an answer: no connection to the API server could be made, so nothing was sent. Who knows another way may take it.
+#[derive(Clone, Copy, Debug)]
+pub struct Unreached;
+
 /// A request as a door hands it over: the caller known, the path the API server's own.
 #[derive(Debug)]
 pub struct Inbound {
@@ -190,7 +194,8 @@ impl Proxy {
                     .cloned()
                     .unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
                 let path = reroute::apply(&self.reroutes, kube, &path).unwrap_or(path);
-                let head = rewrite::head(&upstream, method.clone(), &path, headers, &caller.identity, id)
+                let Caller { identity, extra, .. } = &caller;
+                let head = rewrite::head(&upstream, method.clone(), &path, headers, identity, extra, id)
                     .map_err(|source| PathError::Forward {
                         cluster: cluster.clone(),
                         source,
@@ -447,8 +452,14 @@ fn refuse(
     let mut response = status.into_response();
     if let PathError::Forward { source, .. } = why {
         tracing::warn!(audit_id = %ticket.id(), error = %why, "request failed");
-        if matches!(source, ForwardError::Credentials) {
-            response.extensions_mut().insert(CredentialsRefused);
+        match source {
+            ForwardError::Credentials => {
+                response.extensions_mut().insert(CredentialsRefused);
+            }
+            ForwardError::Connect(_) => {
+                response.extensions_mut().insert(Unreached);
+            }
+            _ => {}
         }
     }
     response

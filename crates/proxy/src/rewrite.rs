@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, uri::PathAnd
 use mk8s_model::{AuditId, Identity};
 
 use crate::{
+    Extra,
     error::ForwardError,
     sanitize::is_impersonation,
     upstream::{Naming, Upstream},
@@ -45,6 +46,7 @@ pub fn head(
     path: &PathAndQuery,
     mut headers: HeaderMap,
     identity: &Identity,
+    extra: &Extra,
     audit: AuditId,
 ) -> Result<Head, ForwardError> {
     let (uri, naming) = match upstream {
@@ -65,6 +67,10 @@ pub fn head(
     };
     if naming == Naming::Impersonate {
         impersonate(&mut headers, identity)?;
+        // An agent takes a user and groups from us, and refuses whatever else would name somebody.
+        if matches!(upstream, Upstream::Direct(_)) {
+            extra.put_on(&mut headers);
+        }
     }
     let mut id = HeaderValue::from_str(&audit.to_string()).map_err(http::Error::from)?;
     // Another one each time: marked so, HPACK keeps its table for what comes again.

@@ -105,6 +105,7 @@ pub struct Direct {
     http1: TlsConnectorFor,
     credentials: Credentials,
     naming: Naming,
+    connect_timeout: Duration,
     links: LinkSet,
     /// Held by whoever dials; what came of it is everybody's who waited meanwhile.
     dialling: Mutex<Option<FailedDial>>,
@@ -176,6 +177,7 @@ impl Direct {
             http1: TlsConnectorFor(http1),
             credentials,
             naming,
+            connect_timeout: CONNECT_TIMEOUT,
             links: LinkSet::new(counters),
             dialling: Mutex::new(None),
         })
@@ -185,6 +187,13 @@ impl Direct {
     #[must_use]
     pub fn certified_as(mut self, name: String) -> Self {
         self.server_name = Some(name);
+        self
+    }
+
+    /// The same server, to which a connection may take so long, TLS included.
+    #[must_use]
+    pub fn connecting_within(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
         self
     }
 
@@ -302,12 +311,12 @@ impl Direct {
             let name = ServerName::try_from(name.clone())?;
             Ok::<_, BoxError>(TlsConnector::from(tls.0.clone()).connect(name, stream).await?)
         };
-        match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
+        match tokio::time::timeout(self.connect_timeout, connect).await {
             Ok(connected) => connected.map_err(|e| format!("{}: {e}", self.authority).into()),
             Err(_) => Err(format!(
                 "{}: no connection within {} s",
                 self.authority,
-                CONNECT_TIMEOUT.as_secs()
+                self.connect_timeout.as_secs()
             )
             .into()),
         }

@@ -14,12 +14,12 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use reqwest::{Client, Url, header, redirect::Policy};
+use reqwest::{Certificate, Client, Url, header, redirect::Policy};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{command, wait::PATIENCE, workspace};
+use crate::{Pki, command, wait::PATIENCE, workspace};
 
 /// The client that people sign in with: a program of theirs, without a secret.
 pub const PUBLIC_CLIENT: &str = "command-line";
@@ -49,6 +49,7 @@ pub struct Oidc {
     input: Option<ChildStdin>,
     answers: mpsc::Receiver<String>,
     errors: File,
+    http: Client,
 }
 
 /// How often it was asked, since it was started.
@@ -68,6 +69,18 @@ impl Oidc {
     /// # Panics
     /// If it can't be installed or started; what is missing is said.
     pub fn start(settings: &OidcSettings) -> Self {
+        Self::launch(settings, None)
+    }
+
+    /// The same over TLS, as API servers want it, with a certificate of this authority.
+    ///
+    /// # Panics
+    /// If it can't be installed or started; what is missing is said.
+    pub fn start_over_tls(settings: &OidcSettings, pki: &Pki) -> Self {
+        Self::launch(settings, Some(pki))
+    }
+
+    fn launch(settings: &OidcSettings, pki: Option<&Pki>) -> Self {
         let directory = installed();
         let errors = tempfile::tempfile().expect("a file for what the provider says");
         let mut child = Command::new("node")
@@ -91,6 +104,7 @@ impl Oidc {
             child,
             answers,
             errors,
+            http: client(pki),
         };
         let mut settings = settings.clone();
         settings.clients.push(json!({
@@ -101,7 +115,12 @@ impl Oidc {
             "grant_types": ["authorization_code"],
             "token_endpoint_auth_method": "none",
         }));
-        let started = provider.say(&json!(settings));
+        let mut started = json!(settings);
+        if let Some(pki) = pki {
+            let pair = pki.server_pair();
+            started["tls"] = json!({"cert": pair.chain.pem(), "key": pair.key.pem().as_str()});
+        }
+        let started = provider.say(&started);
         provider.issuer = text(&started, "issuer");
         provider
     }
@@ -144,7 +163,7 @@ impl Oidc {
     /// # Panics
     /// If they aren't let in.
     pub async fn token(&self, user: &str, resource: &str, scope: &str) -> String {
-        let http = client();
+        let http = &self.http;
         let description =
             json_of(http.get(format!("{}/.well-known/openid-configuration", self.issuer))).await;
         let verifier = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
@@ -161,7 +180,7 @@ impl Oidc {
                 ("code_challenge_method", "S256"),
             ],
         );
-        let code = self.sign_in(&http, start.expect("an endpoint"), user).await;
+        let code = self.sign_in(http, start.expect("an endpoint"), user).await;
         let form = [
             ("grant_type", "authorization_code"),
             ("code", &code),
@@ -270,14 +289,17 @@ fn installed() -> PathBuf {
     DIRECTORY.clone()
 }
 
-fn client() -> Client {
+fn client(pki: Option<&Pki>) -> Client {
     mk8s_tls::install_default_provider();
-    let built = Client::builder()
+    let mut builder = Client::builder()
         .no_proxy()
         .redirect(Policy::none())
-        .timeout(PATIENCE)
-        .build();
-    built.expect("an HTTP client")
+        .timeout(PATIENCE);
+    if let Some(pki) = pki {
+        let authority = Certificate::from_pem(pki.roots_pem().as_bytes()).expect("an authority");
+        builder = builder.tls_certs_only([authority]);
+    }
+    builder.build().expect("an HTTP client")
 }
 
 async fn json_of(request: reqwest::RequestBuilder) -> Value {

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use mk8s_tls::{
-    CertificateAuthority, ClientConfig, ClientSubject, ReloadingCertificate, Roots, ServerConfig, client,
+    CertificateAuthority, ClientConfig, ClientSubject, Issued, ReloadingCertificate, Roots, ServerConfig,
+    client,
     server::{self, ClientAuth},
 };
 
@@ -31,6 +32,11 @@ impl Pki {
     /// What those trust who trust it.
     pub fn roots(&self) -> Roots {
         Roots::Certificates(vec![self.authority.certificate().clone()])
+    }
+
+    /// The same, for who reads PEM: a kubeconfig, say.
+    pub fn roots_pem(&self) -> String {
+        self.authority.certificate_pem()
     }
 
     /// A server that offers these protocols and asks for no certificate.
@@ -79,13 +85,18 @@ impl Pki {
         client::config_tls13(&self.roots(), Some(certificate), alpn).expect("a configuration")
     }
 
-    fn server_certificate(&self) -> Arc<ReloadingCertificate> {
+    /// A server's certificate and key, for programs that are given files.
+    ///
+    /// # Panics
+    /// If the system has no random numbers.
+    pub fn server_pair(&self) -> Issued {
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-        let issued = self
-            .authority
-            .issue_server(&names, VALIDITY, Timestamp::now())
-            .expect("a certificate");
-        ReloadingCertificate::from_issued(&issued).expect("a pair")
+        let issued = self.authority.issue_server(&names, VALIDITY, Timestamp::now());
+        issued.expect("a certificate")
+    }
+
+    fn server_certificate(&self) -> Arc<ReloadingCertificate> {
+        ReloadingCertificate::from_issued(&self.server_pair()).expect("a pair")
     }
 }
 

@@ -16,7 +16,7 @@ const CLIENTS_VARIABLE: &str = "MK8S_TEST_CLIENTS";
 /// Names the static `keeper-secrets-exec`. Whoever sets it has built it, as above.
 const EXEC_VARIABLE: &str = "MK8S_TEST_EXEC";
 /// The packages whose programs are tested.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 9] = [
     "mk8s-central",
     "mk8s-agent",
     "mk8s-front-proxy",
@@ -25,6 +25,7 @@ const PACKAGES: [&str; 8] = [
     "mca-proxy",
     "keeper-secrets",
     "mk8s",
+    "mk8s-mcp",
 ];
 
 /// The checkout's root.

@@ -4,6 +4,7 @@
 // The first line on standard input is its configuration, each after that a command; each is answered by a line on standard output. It
 // ends with its standard input. What the library says goes to standard error.
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { createInterface } from 'node:readline';
 
 import { createLocalJWKSet, exportJWK, generateKeyPair, jwtVerify } from 'jose';
@@ -19,23 +20,24 @@ const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const asked = { discovery: 0, keys: 0, exchange: 0 };
 
-// port: 0 for any. users: {name: {claim: value}}. resources: {identifier: {scope, lifetime, algorithm}}. clients: as the library takes
+// port: 0 for any. tls: {cert, key} in PEM, or absent. users: {name: {claim: value}}. resources: {identifier: {scope, lifetime, algorithm}}. clients: as the library takes
 // them. exchanges: {client: {from, to: [audience]}}: whose tokens a client may bring, and what for.
 const settings = JSON.parse((await lines.next()).value);
 let keys = [await newKey('RS256', 1), await newKey('ES256', 1), await newKey('EdDSA', 1)];
 let generation = 1;
 let provider;
 
-const server = createServer((request, response) => {
+const answer = (request, response) => {
   const { pathname } = new URL(request.url, 'http://localhost');
   if (pathname.startsWith('/.well-known/')) asked.discovery += 1;
   if (pathname === '/jwks') asked.keys += 1;
   provider.callback()(request, response);
-});
+};
+const server = settings.tls ? createTlsServer(settings.tls, answer) : createServer(answer);
 await new Promise((resolve) => {
   server.listen(settings.port ?? 0, '127.0.0.1', resolve);
 });
-const issuer = `http://127.0.0.1:${server.address().port}`;
+const issuer = `${settings.tls ? 'https' : 'http'}://127.0.0.1:${server.address().port}`;
 provider = newProvider();
 say({ issuer });
 

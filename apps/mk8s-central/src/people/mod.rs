@@ -18,7 +18,7 @@ use mk8s_audit::Journal;
 use mk8s_authn::{Clock, Logins, Passwords, TokenError, TokenVerifier, Verified};
 use mk8s_model::{AuditId, AuditOpen, ClusterName, Identity, Outcome};
 use mk8s_net::{Body, drain::Watch, problem::Problem, serve, status::Status};
-use mk8s_proxy::{Caller, Inbound, Proxy, Upgrade, audit::Ticket};
+use mk8s_proxy::{Caller, Extra, Inbound, Proxy, Upgrade, audit::Ticket};
 use mk8s_store::Store;
 use mk8s_tls::ServerConfig;
 use tokio::{net::TcpStream, runtime::Handle};
@@ -153,6 +153,7 @@ impl People {
             source,
             until: Instant::now()
                 .checked_add(std::time::Duration::from_millis(u64::try_from(left).unwrap_or(0))),
+            extra: Extra::default(),
             held: None,
         }
     }

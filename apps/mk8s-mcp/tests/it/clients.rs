@@ -10,7 +10,7 @@ use mk8s_testkit::{Cluster, Ran, command, workspace};
 use serde_json::{Value, json};
 
 /// Where they are installed: at once, or by the first test that needs them.
-fn installed() -> PathBuf {
+pub(crate) fn installed() -> PathBuf {
     let ran = command::run_with(
         &mut Command::new(workspace::root().join("tools/test-mcp-clients.sh")),
         b"",

@@ -2,8 +2,12 @@
 
 mod client;
 mod clients;
+mod federation;
+mod http;
+mod judges;
 mod planted;
 mod reading;
 mod resources;
 mod rights;
+mod served;
 mod starting;

@@ -53,6 +53,8 @@ enum Why {
         "it names the file {0}, which isn't here: put its content into the kubeconfig (kubectl config view --flatten)"
     )]
     File(String),
+    #[error("its user acts as somebody else (as), which isn't supported: give one who has those rights")]
+    ActsAs,
     #[error("{0} is no base64")]
     Base64(&'static str),
     #[error("client-certificate-data has no client-key-data beside it, or the other way round")]
@@ -198,6 +200,9 @@ fn target(kubeconfig: &Kubeconfig, context: Option<&str>, files: Files<'_>) -> R
     }
     if cluster.proxy_url.is_some() {
         return Err(Why::ProxyUrl);
+    }
+    if user.acts_as.is_some() {
+        return Err(Why::ActsAs);
     }
     Ok(Target {
         roots: roots(cluster, files)?,
@@ -353,6 +358,7 @@ users: [{name: u, user: {token: abc}}]
         assert!(with_user("{username: a, password: b}").contains("a password"));
         assert!(with_user("{client-certificate-data: YQ==}").contains("beside it"));
         assert!(with_user("{client-certificate-data: '!', client-key-data: YQ==}").contains("no base64"));
+        assert!(with_user("{token: abc, as: somebody}").contains("acts as somebody else"));
         let with_cluster = |more: &str| refused(&PLAIN.replace("tls-server-name: kubernetes", more));
         assert!(with_cluster("insecure-skip-tls-verify: true").contains("certificate-authority"));
         assert!(with_cluster("proxy-url: \"http://p\"").contains("proxy-url"));

@@ -69,6 +69,9 @@ pub(super) struct User {
     pub(super) username: Option<String>,
     pub(super) password: Option<IgnoredAny>,
     pub(super) auth_provider: Option<IgnoredAny>,
+    /// Whom it acts as.
+    #[serde(rename = "as")]
+    pub(super) acts_as: Option<IgnoredAny>,
     pub(super) exec: Option<Plugin>,
 }
 

@@ -38,6 +38,20 @@ pub struct KnownCluster {
     pub about: Option<String>,
 }
 
+/// Which clusters are wanted; all of them by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterFilter {
+    /// Of that provider: `aws`.
+    pub provider: Option<String>,
+    /// With such labels, as a selector of Kubernetes says it. Nobody has checked it.
+    pub labels: Option<String>,
+}
+
+/// On an answer of [`Clusters::send`]: there is no such cluster, or none for this user, or no way to it for them. Which of these it is
+/// isn't told.
+#[derive(Clone, Copy, Debug)]
+pub struct NoSuchCluster;
+
 /// Which clusters there are for whom, and the way to them.
 #[async_trait]
 pub trait Clusters: Send + Sync + 'static {
@@ -46,6 +60,23 @@ pub trait Clusters: Send + Sync + 'static {
     /// # Errors
     /// If that can't be found out now.
     async fn list(&self, principal: &Principal) -> Result<Vec<KnownCluster>, ToolError>;
+
+    /// Those of them that are wanted.
+    ///
+    /// # Errors
+    /// If that can't be found out now, or nobody knows of providers and labels.
+    async fn select(
+        &self,
+        principal: &Principal,
+        filter: &ClusterFilter,
+    ) -> Result<Vec<KnownCluster>, ToolError> {
+        if *filter != ClusterFilter::default() {
+            return Err(ToolError::arguments(
+                "these clusters have no provider and no labels: leave out \"provider\" and \"labelSelector\"",
+            ));
+        }
+        self.list(principal).await
+    }
 
     /// Sends a request in the principal's name. What goes wrong on the way is a `Status` answer like the cluster's own.
     async fn send(&self, call: &Call, cluster: &ClusterName, request: Request<Body>) -> Response<Body>;
@@ -74,6 +105,9 @@ pub enum ApiError {
     /// It wasn't asked, because nobody may.
     #[error(transparent)]
     NotAsked(#[from] Refusal),
+    /// There is no such cluster, or it isn't for this user, or there is no way to it for them: nobody is told which.
+    #[error("{}", crate::error::NO_CLUSTER)]
+    NoCluster,
     /// It refused. `message` is its own.
     #[error("{message}")]
     Refused {
@@ -215,6 +249,9 @@ impl Cluster {
         let response = self.clusters.send(&self.call, &self.name, request).await;
         if response.status().is_success() {
             return Ok(response);
+        }
+        if response.extensions().get::<NoSuchCluster>().is_some() {
+            return Err(ApiError::NoCluster);
         }
         Err(refused(response).await)
     }

@@ -5,22 +5,31 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::{AT_ONCE, Context, Tool, count, read, schema, text};
 use crate::{
     answer::{Answer, Content, Rank, Section, Table},
-    cluster::KnownCluster,
+    cluster::{ApiError, ClusterFilter, KnownCluster},
     error::ToolError,
 };
 
+/// The column that says whether a cluster is ready.
+const READY: usize = 2;
 /// How long a cluster may take to say how it is: one that hangs holds up nobody's list.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Arguments {
     /// One cluster only.
     cluster: Option<String>,
+    /// Only those that are ready.
+    ready_only: Option<bool>,
+    /// Only those of a provider, like aws.
+    provider: Option<String>,
+    /// Only those with these labels.
+    label_selector: Option<String>,
 }
 
 pub(super) fn tool() -> Tool {
@@ -34,40 +43,52 @@ pub(super) fn tool() -> Tool {
 }
 
 async fn call(context: Context, arguments: Arguments) -> Result<Answer, ToolError> {
-    let mut known = context.clusters.list(&context.call.principal).await?;
+    let filter = ClusterFilter {
+        provider: arguments.provider,
+        labels: arguments.label_selector,
+    };
+    let mut known = context.clusters.select(&context.call.principal, &filter).await?;
     if let Some(asked) = arguments.cluster.as_deref().filter(|asked| *asked != "*") {
         known.retain(|known| known.name.as_str() == asked);
         if known.is_empty() {
             return Err(ToolError::NoCluster(asked.to_owned()));
         }
     }
-    let title = count(known.len(), "cluster").into_owned();
+    // Less than the call has: where many hang, the others' rows are told nevertheless.
+    let deadline = Instant::now() + Duration::from_millis(context.settings.call_seconds * 700);
     let rows = stream::iter(known)
-        .map(|known| row(&context, known))
+        .map(|known| row(&context, known, deadline))
         .buffered(AT_ONCE);
+    let mut rows: Vec<_> = rows.collect().await;
+    if arguments.ready_only == Some(true) {
+        rows.retain(|row: &Vec<String>| row[READY] == "yes");
+    }
+    let title = count(rows.len(), "cluster").into_owned();
     let columns = ["NAME", "DEFAULT", "READY", "VERSION", "NODES", "ABOUT"]
         .map(str::to_owned)
         .into();
-    let table = Table {
-        columns,
-        rows: rows.collect().await,
-    };
+    let table = Table { columns, rows };
     Ok(Answer::new(title).with(Section::new(Rank::Essential, Content::Table(table))))
 }
 
-async fn row(context: &Context, known: KnownCluster) -> Vec<String> {
+async fn row(context: &Context, known: KnownCluster, deadline: Instant) -> Vec<String> {
     let cluster = context.open(known.name.clone());
-    let asked = async {
+    let patience = PATIENCE.min(deadline.saturating_duration_since(Instant::now()));
+    let answered = if patience.is_zero() {
+        None
+    } else {
         let ready = async { cluster.tail("/readyz", 256).await };
         let version = cluster.get("/version");
         let nodes = async { nodes(context, &known).await.unwrap_or_default() };
-        futures_util::join!(ready, version, nodes)
+        let asked = async { futures_util::join!(ready, version, nodes) };
+        Some(tokio::time::timeout(patience, asked).await)
     };
-    let (ready, version, nodes) = match tokio::time::timeout(PATIENCE, asked).await {
-        Ok((ready, version, nodes)) => {
+    let (ready, version, nodes) = match answered {
+        Some(Ok((ready, version, nodes))) => {
             let ready = match ready {
                 Ok((said, _)) if said == b"ok" => "yes".to_owned(),
                 Ok(_) => "no".to_owned(),
+                Err(ApiError::NoCluster) => "no: there is no way to it for you".to_owned(),
                 Err(error) => format!("no: {error}"),
             };
             (
@@ -78,8 +99,13 @@ async fn row(context: &Context, known: KnownCluster) -> Vec<String> {
                 nodes,
             )
         }
-        Err(_) => (
-            format!("no answer within {} s", PATIENCE.as_secs()),
+        None => (
+            "not asked: others took too long; name it in \"cluster\"".to_owned(),
+            String::new(),
+            String::new(),
+        ),
+        Some(Err(_)) => (
+            format!("no answer within {} s", patience.as_secs()),
             String::new(),
             String::new(),
         ),

@@ -13,7 +13,7 @@ use futures_util::stream;
 use http::{Request, Response, StatusCode};
 use http_body_util::StreamBody;
 use mk8s_mcp_core::{
-    cluster::{Clusters, KnownCluster},
+    cluster::{Clusters, KnownCluster, NoSuchCluster},
     error::ToolError,
     principal::{Call, Principal},
     record::{CallLog, CallRecord},
@@ -35,6 +35,8 @@ pub(crate) enum Reply {
     Json(Value),
     Status(u16, &'static str),
     Bytes(Vec<u8>),
+    /// There is no way to it, or no such cluster.
+    NoCluster,
     /// Never answers. Whoever waits is counted while they do.
     Hang(Arc<Waiting>),
     /// An answer that goes on.
@@ -177,6 +179,12 @@ impl Clusters for InMemory {
         };
         match reply {
             Reply::Json(value) => Response::new(Body::full(value.to_string())),
+            Reply::NoCluster => {
+                let mut response = Response::new(Body::full("{}"));
+                *response.status_mut() = StatusCode::NOT_FOUND;
+                response.extensions_mut().insert(NoSuchCluster);
+                response
+            }
             Reply::Bytes(bytes) => Response::new(Body::full(bytes)),
             Reply::Status(code, message) => {
                 let status = json!({"kind": "Status", "code": code, "reason": "Refused", "message": message});

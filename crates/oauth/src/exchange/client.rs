@@ -31,7 +31,7 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC
 
 /// Who we are there, and by what we prove it.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) enum ClientSettings {
     /// A secret that the endpoint knows too.
     Secret(SecretClient),
@@ -42,7 +42,7 @@ pub(super) enum ClientSettings {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct SecretClient {
     id: String,
     file: PathBuf,
@@ -52,7 +52,7 @@ pub(super) struct SecretClient {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct KeyClient {
     id: String,
     /// PEM, PKCS#8.
@@ -64,7 +64,7 @@ pub(super) struct KeyClient {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct TokenClient {
     id: Option<String>,
     file: PathBuf,

@@ -10,10 +10,10 @@ fn settings(other: &Value) -> Settings {
     let mut settings = json!({
         "issuer": "https://login.example.com/realm",
         "resource": RESOURCE,
-        "required_scopes": ["mcp:read"],
-        "supported_scopes": ["mcp:write"],
-        "resource_name": "Kubernetes",
-        "resource_documentation": "https://docs.example.com/mcp",
+        "requiredScopes": ["mcp:read"],
+        "supportedScopes": ["mcp:write"],
+        "resourceName": "Kubernetes",
+        "resourceDocumentation": "https://docs.example.com/mcp",
     });
     for (name, value) in other.as_object().expect("an object") {
         settings[name] = value.clone();
@@ -96,7 +96,7 @@ fn each_refusal_has_its_status_and_challenge() {
 
 #[test]
 fn every_challenge_is_well_formed_and_every_message_is_one_line() {
-    let challenges = Challenges::new(&settings(&json!({"required_scopes": []})));
+    let challenges = Challenges::new(&settings(&json!({"requiredScopes": []})));
     for refused in [
         Refused::Missing,
         Refused::Malformed("a claim is of another type than it must be"),

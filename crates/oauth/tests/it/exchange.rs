@@ -252,7 +252,7 @@ async fn a_client_proves_itself_by_a_key() {
         Signer::edwards("own"),
     ] {
         let algorithm = json!(own.algorithm);
-        let client = |file: &Path| json!({"private_key": {"id": "mcp", "file": file, "algorithm": algorithm, "key_id": "own"}});
+        let client = |file: &Path| json!({"privateKey": {"id": "mcp", "file": file, "algorithm": algorithm, "keyId": "own"}});
         let setup = Setup::with(client, &own.pem).await;
         let jane = setup.user("jane", 1).await;
         setup.token(&jane).await.expect("a token");
@@ -283,7 +283,7 @@ async fn a_client_proves_itself_by_a_key() {
 
 #[tokio::test]
 async fn a_client_proves_itself_by_its_pods_token() {
-    let client = |file: &Path| json!({"service_account_token": {"file": file}});
+    let client = |file: &Path| json!({"serviceAccountToken": {"file": file}});
     let setup = Setup::with(client, "a.b.c\n").await;
     let jane = setup.user("jane", 1).await;
     setup.token(&jane).await.expect("a token");
@@ -294,7 +294,7 @@ async fn a_client_proves_itself_by_its_pods_token() {
 
 #[tokio::test]
 async fn a_key_that_is_none_is_told_of_by_its_file_alone() {
-    let client = |file: &Path| json!({"private_key": {"id": "mcp", "file": file, "algorithm": "RS256"}});
+    let client = |file: &Path| json!({"privateKey": {"id": "mcp", "file": file, "algorithm": "RS256"}});
     let setup = Setup::with(client, "surely no key").await;
     let jane = setup.user("jane", 1).await;
     let error = setup.token(&jane).await.expect_err("no key").to_string();
@@ -306,8 +306,8 @@ async fn a_key_that_is_none_is_told_of_by_its_file_alone() {
 async fn a_token_is_passed_on_only_if_it_is_for_kubernetes_too() {
     let signer = Signer::elliptic("one");
     let issuer = FakeIssuer::start(&[&signer]).await;
-    let pass = json!({"audience": KUBERNETES, "i_accept_that_mcp_forbids_this": true});
-    let server = Server::new(&issuer.url, json!({"kubernetes": {"pass_through": pass}}));
+    let pass = json!({"audience": KUBERNETES, "iAcceptThatMcpForbidsThis": true});
+    let server = Server::new(&issuer.url, json!({"kubernetes": {"passThrough": pass}}));
     let tokens = server.tokens.as_ref().expect("pass-through");
     for (audience, passed) in [
         (json!([RESOURCE, KUBERNETES]), true),

@@ -181,7 +181,7 @@ async fn a_header_says_that_it_is_of_an_access_token() {
     let issuer = FakeIssuer::start(&[&good]).await;
     let (lenient, strict) = (
         Server::new(&issuer.url, json!({})),
-        Server::new(&issuer.url, json!({"require_at_jwt": true})),
+        Server::new(&issuer.url, json!({"requireAtJwt": true})),
     );
     for (said, taken, taken_strictly) in [
         (json!("at+jwt"), true, true),
@@ -330,7 +330,7 @@ async fn a_token_of_another_issuer_is_refused_even_with_the_same_keys() {
 async fn a_token_is_good_between_its_times_and_for_a_bounded_time() {
     let good = Signer::rsa("one");
     let issuer = FakeIssuer::start(&[&good]).await;
-    let server = Server::new(&issuer.url, json!({"leeway": "60s", "max_lifetime": "1h"}));
+    let server = Server::new(&issuer.url, json!({"leeway": "60s", "maxLifetime": "1h"}));
     for (changes, refused) in [
         (json!({"exp": NOW + 1}), None),
         (json!({"exp": NOW - 59}), None),
@@ -449,7 +449,7 @@ async fn an_address_that_nobody_proved_to_be_theirs_is_no_name() {
 async fn only_the_clients_that_are_named_have_business_here_if_any_are() {
     let good = Signer::rsa("one");
     let issuer = FakeIssuer::start(&[&good]).await;
-    let server = Server::new(&issuer.url, json!({"authorized_parties": ["cli"]}));
+    let server = Server::new(&issuer.url, json!({"authorizedParties": ["cli"]}));
     let claims = issuer.claims();
     assert!(server.verify(&good.token(&claims)).await.is_ok());
     for other in [

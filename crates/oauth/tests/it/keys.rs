@@ -33,7 +33,7 @@ async fn keys_are_fetched_once_for_all_who_come_at_once() {
 async fn a_new_key_is_found_and_one_that_is_withdrawn_is_forgotten() {
     let (old, new) = (Signer::elliptic("old"), Signer::rsa("new"));
     let issuer = FakeIssuer::start(&[&old]).await;
-    let server = Server::new(&issuer.url, json!({"keys": {"min_interval": "10s"}}));
+    let server = Server::new(&issuer.url, json!({"keys": {"minInterval": "10s"}}));
     let (by_old, by_new) = (old.token(&issuer.claims()), new.token(&issuer.claims()));
     assert!(server.verify(&by_old).await.is_ok());
     issuer.publish(&[&new]);
@@ -89,7 +89,7 @@ async fn keys_that_are_old_are_fetched_by_one_while_the_others_go_on() {
 async fn a_flood_of_unknown_keys_asks_the_issuer_once_an_interval() {
     let (good, strange) = (Signer::elliptic("one"), Signer::elliptic("x"));
     let issuer = FakeIssuer::start(&[&good]).await;
-    let server = Server::new(&issuer.url, json!({"keys": {"min_interval": "10s"}}));
+    let server = Server::new(&issuer.url, json!({"keys": {"minInterval": "10s"}}));
     assert!(server.verify(&good.token(&issuer.claims())).await.is_ok());
     server.hands.advance(Duration::from_secs(10));
     for round in 1..=3 {
@@ -115,7 +115,7 @@ async fn known_keys_go_on_while_the_issuer_is_away_but_not_for_ever() {
     let (good, new) = (Signer::elliptic("one"), Signer::elliptic("new"));
     let issuer = FakeIssuer::start(&[&good]).await;
     let lifetimes =
-        json!({"keys": {"refresh": "5m", "min_interval": "10s", "keep": "1h"}, "max_lifetime": "10h"});
+        json!({"keys": {"refresh": "5m", "minInterval": "10s", "keep": "1h"}, "maxLifetime": "10h"});
     let server = Server::new(&issuer.url, lifetimes);
     let mut claims = issuer.claims();
     claims["exp"] = json!(crate::support::NOW + 9 * 3600);
@@ -143,7 +143,7 @@ async fn while_known_keys_go_on_the_issuer_is_tried_now_and_then() {
     let issuer = FakeIssuer::start(&[&good]).await;
     let server = Server::new(
         &issuer.url,
-        json!({"keys": {"refresh": "5m", "min_interval": "10s"}}),
+        json!({"keys": {"refresh": "5m", "minInterval": "10s"}}),
     );
     let token = good.token(&issuer.claims());
     assert!(server.verify(&token).await.is_ok());
@@ -276,7 +276,7 @@ async fn an_issuer_is_believed_by_the_authorities_that_are_set_for_it_alone() {
         std::fs::write(&file, authority.certificate_pem()).expect("written");
         let server = Server::new(
             &issuer.url,
-            json!({"ca_file": file.path(), "allow_loopback_http": false}),
+            json!({"caFile": file.path(), "allowLoopbackHttp": false}),
         );
         (server, file)
     };
@@ -290,7 +290,7 @@ async fn an_issuer_is_believed_by_the_authorities_that_are_set_for_it_alone() {
 #[test]
 fn authorities_that_are_not_there_are_told_of_at_the_start() {
     let settings =
-        json!({"issuer": "https://x.example", "resource": "https://y.example", "ca_file": "/nowhere/ca.crt"});
+        json!({"issuer": "https://x.example", "resource": "https://y.example", "caFile": "/nowhere/ca.crt"});
     let settings = serde_json::from_value(settings).expect("settings");
     let error = Issuer::new(&settings, system_clock())
         .err()

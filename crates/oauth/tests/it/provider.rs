@@ -64,11 +64,11 @@ fn settings(provider: &Oidc, other: Value) -> Settings {
     let mut settings = json!({
         "issuer": provider.issuer(),
         "resource": RESOURCE,
-        "required_scopes": ["mcp:read"],
-        "require_at_jwt": true,
+        "requiredScopes": ["mcp:read"],
+        "requireAtJwt": true,
         "groups": {"claim": "groups", "prefix": "oidc:"},
-        "allow_loopback_http": true,
-        "keys": {"refresh": "5m", "min_interval": "10s", "keep": "1h"},
+        "allowLoopbackHttp": true,
+        "keys": {"refresh": "5m", "minInterval": "10s", "keep": "1h"},
     });
     for (name, value) in other.as_object().expect("an object") {
         settings[name] = value.clone();
@@ -170,7 +170,7 @@ async fn while_the_provider_is_down_known_keys_go_on_for_a_time() {
     let mut provider = provider(&client);
     let server = server(
         &provider,
-        json!({"leeway": "5m", "keys": {"refresh": "1m", "min_interval": "10s", "keep": "12m"}}),
+        json!({"leeway": "5m", "keys": {"refresh": "1m", "minInterval": "10s", "keep": "12m"}}),
     );
     let token = provider.token("alice", RESOURCE, "openid mcp:read").await;
     assert!(server.verify(&token).await.is_ok());
@@ -248,8 +248,8 @@ async fn a_client_that_proves_itself_by_a_key_is_known() {
     let provider = provider(&client);
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, &own.pem).expect("written");
-    let key = json!({"id": "mcp", "file": file.path(), "algorithm": "ES256", "key_id": "own"});
-    let server = server(&provider, exchanging(json!({"private_key": key})));
+    let key = json!({"id": "mcp", "file": file.path(), "algorithm": "ES256", "keyId": "own"});
+    let server = server(&provider, exchanging(json!({"privateKey": key})));
     let alice = verified(
         &server,
         &provider.token("alice", RESOURCE, "openid mcp:read").await,

@@ -20,31 +20,31 @@ fn issuer_and_resource_are_enough() {
 fn all_that_there_is_to_set_is_read() {
     let settings = read(
         "
-required_scopes: [mcp:read]
-supported_scopes: [mcp:read, mcp:write]
+requiredScopes: [mcp:read]
+supportedScopes: [mcp:read, mcp:write]
 algorithms: [RS256, PS256, ES256, EdDSA]
 username: {claim: email, prefix: ''}
 groups: {claim: groups, prefix: 'oidc:'}
 leeway: 30s
-max_lifetime: 12h
-require_at_jwt: true
-id_token_claims: [at_hash]
-authorized_parties: [cli]
-ca_file: /etc/ca.crt
-keys: {refresh: 15m, min_interval: 10s, keep: 1d}
+maxLifetime: 12h
+requireAtJwt: true
+idTokenClaims: [at_hash]
+authorizedParties: [cli]
+caFile: /etc/ca.crt
+keys: {refresh: 15m, minInterval: 10s, keep: 1d}
 timeout: 5s
-resource_name: Kubernetes
-resource_documentation: https://docs.example.com
+resourceName: Kubernetes
+resourceDocumentation: https://docs.example.com
 kubernetes:
   exchange:
     audience: https://kubernetes.default.svc
     resource: https://kubernetes.default.svc
     scopes: [kubernetes]
-    requested_token_type: jwt
-    token_endpoint: https://login.example.com/token
-    client: {private_key: {id: mcp, file: /etc/key.pem, algorithm: ES256, key_id: one, audience: https://login.example.com}}
+    requestedTokenType: jwt
+    tokenEndpoint: https://login.example.com/token
+    client: {privateKey: {id: mcp, file: /etc/key.pem, algorithm: ES256, keyId: one, audience: https://login.example.com}}
     leeway: 1m
-    cache_entries: 100
+    cacheEntries: 100
 ",
     );
     assert!(matches!(
@@ -53,8 +53,8 @@ kubernetes:
     ));
     for client in [
         "secret: {id: mcp, file: /etc/secret}",
-        "secret: {id: mcp, file: /etc/secret, in_form: true}",
-        "service_account_token: {file: /var/run/secrets/tokens/issuer}",
+        "secret: {id: mcp, file: /etc/secret, inForm: true}",
+        "serviceAccountToken: {file: /var/run/secrets/tokens/issuer}",
     ] {
         let exchange = format!("kubernetes: {{exchange: {{audience: x, client: {{{client}}}}}}}");
         assert!(read(&exchange).is_ok(), "{client}");
@@ -73,25 +73,25 @@ fn what_is_written_wrong_is_told_with_what_to_write() {
         ("groups: {claim: groups, prefix: x, suffix: y}", "prefix"),
         ("leeway: 5", "30s"),
         ("leeway: 10m", "NTP"),
-        ("max_lifetime: 0s", "24h"),
+        ("maxLifetime: 0s", "24h"),
         ("keys: {refresh: 1h, keep: 10m}", "make it longer"),
-        ("required_scopes: ['a b']", "one an item"),
-        ("resource_documentation: http://docs.example.com", "https"),
+        ("requiredScopes: ['a b']", "one an item"),
+        ("resourceDocumentation: http://docs.example.com", "https"),
         (
-            "kubernetes: {pass_through: {audience: x}}",
-            "i_accept_that_mcp_forbids_this",
+            "kubernetes: {passThrough: {audience: x}}",
+            "iAcceptThatMcpForbidsThis",
         ),
         (
-            "kubernetes: {pass_through: {audience: x, i_accept_that_mcp_forbids_this: false}}",
+            "kubernetes: {passThrough: {audience: x, iAcceptThatMcpForbidsThis: false}}",
             "kubernetes.exchange",
         ),
         ("kubernetes: {exchange: {audience: x}}", "client"),
         (
             "kubernetes: {exchange: {audience: x, client: {secret: {id: a, file: b, word: c}}}}",
-            "in_form",
+            "inForm",
         ),
         (
-            "kubernetes: {exchange: {audience: x, token_endpoint: 'http://x.example', client: {secret: {id: a, file: b}}}}",
+            "kubernetes: {exchange: {audience: x, tokenEndpoint: 'http://x.example', client: {secret: {id: a, file: b}}}}",
             "https",
         ),
     ] {
@@ -121,6 +121,6 @@ fn urls_that_are_not_safe_or_not_what_all_would_write_are_refused() {
     }
     let error = with(issuer, "https://MCP.example.com:443/mcp", "").expect_err("not canonical");
     assert!(error.contains("write https://mcp.example.com/mcp"), "{error}");
-    assert!(with("http://127.0.0.1:8080", resource, "allow_loopback_http: true").is_ok());
-    assert!(with("http://login.example.com", resource, "allow_loopback_http: true").is_err());
+    assert!(with("http://127.0.0.1:8080", resource, "allowLoopbackHttp: true").is_ok());
+    assert!(with("http://login.example.com", resource, "allowLoopbackHttp: true").is_err());
 }

@@ -393,9 +393,9 @@ impl Server {
         let mut settings = json!({
             "issuer": issuer,
             "resource": RESOURCE,
-            "required_scopes": ["mcp:read"],
+            "requiredScopes": ["mcp:read"],
             "groups": {"claim": "groups", "prefix": "oidc:"},
-            "allow_loopback_http": true,
+            "allowLoopbackHttp": true,
         });
         for (name, value) in other.as_object().expect("an object") {
             settings[name] = value.clone();

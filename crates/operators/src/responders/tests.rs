@@ -8,7 +8,7 @@ use std::{
 
 use http::Method;
 use mk8s_model::{AuthMethod, ClusterName, Decision, Identity, KubeRequest};
-use mk8s_proxy::{Authorizer as _, Caller};
+use mk8s_proxy::{Authorizer as _, Caller, Extra};
 use mk8s_tls::{CertificateAuthority, ClientTrust, Issued, ReloadingClientAuth, Roots, SerialNumber, Terms};
 use tempfile::TempDir;
 use tokio::{
@@ -138,6 +138,7 @@ impl World {
             session: Some(held.id),
             source: [127, 0, 0, 1].into(),
             until: None,
+            extra: Extra::default(),
             held: None,
         };
         let uri = "/api/v1/pods".parse().expect("a URI");

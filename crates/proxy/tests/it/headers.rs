@@ -2,7 +2,11 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use mk8s_net::Body;
-use mk8s_proxy::sanitize::{self, Audience, Impersonation};
+use mk8s_proxy::{
+    Extra,
+    sanitize::{self, Audience, Impersonation},
+    upstream::Naming,
+};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::support::{
@@ -88,6 +92,45 @@ async fn the_caller_and_nobody_else_is_named_to_the_cluster() {
                     assert_eq!(seen.header(name), None, "{name}");
                 }
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_else_is_told_of_a_caller_reaches_the_api_server_and_no_agent() {
+    for way in Way::BOTH {
+        for naming in [Naming::Impersonate, Naming::AsSelf] {
+            let api = ApiServer::start(answer("ok")).await;
+            let options = Options {
+                way,
+                naming,
+                extra: Extra::new([("agent", "a"), ("example.com/tool", "get")]).expect("extras"),
+                ..Options::default()
+            };
+            let gateway = Gateway::with(&api, options).await;
+            // Whatever a hop or a client says of them.
+            let request = with(get(PODS), &[("Connection", "Impersonate-Extra-Agent")]);
+            let response = gateway.client(HTTP1).await.send(request).await;
+            assert_eq!(body_text(response).await, "ok");
+            let seen = api.only();
+            let told = [
+                seen.header("impersonate-extra-agent"),
+                seen.header("impersonate-extra-example.com%2ftool"),
+            ];
+            let is_told = way == Way::Direct && naming == Naming::Impersonate;
+            let expected = if is_told {
+                [Some("a"), Some("get")]
+            } else {
+                [None, None]
+            };
+            assert_eq!(told, expected, "{way:?} {naming:?}");
+            let own = gateway
+                .client(HTTP2)
+                .await
+                .send(with(get(PODS), &[("Impersonate-Extra-Agent", "b")]))
+                .await;
+            assert_eq!(own.status(), 403);
+            assert_eq!(api.seen().len(), 1);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the API server itself wrote down.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
@@ -46,6 +47,9 @@ pub struct AuditUser {
     /// The groups.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// What else is known of them.
+    #[serde(default)]
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 /// What was answered.

@@ -29,6 +29,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mk8s-serving", &["mk8s-model", "mk8s-net", "mk8s-tls"]),
     ("mk8s-operators", &["mk8s-model", "mk8s-proxy", "mk8s-tls"]),
     ("mk8s-mcp-core", &["mk8s-model", "mk8s-net"]),
+    (
+        "mk8s-federation",
+        &[
+            "mk8s-connect",
+            "mk8s-mcp-core",
+            "mk8s-model",
+            "mk8s-net",
+            "mk8s-proxy",
+        ],
+    ),
     ("mk8s-store", &["mk8s-authn", "mk8s-model"]),
     ("mk8s", &["mk8s-inject", "mk8s-model", "mk8s-tls"]),
 ];

@@ -8,6 +8,7 @@ mod can_i;
 mod clients;
 mod drain;
 mod fidelity;
+mod helm;
 mod http;
 mod identity;
 mod kubectl_table;

@@ -20,7 +20,7 @@ use mk8s_net::{
     workers::Workers,
 };
 use mk8s_proxy::{
-    Caller, Clusters, Direct, Inbound, Proxy, Unroutable, Upgrade, Upstream,
+    Caller, Clusters, Direct, Extra, Inbound, Proxy, Unroutable, Upgrade, Upstream,
     credentials::Credentials,
     rewrite::{AUDIT_ID, IMPERSONATE_GROUP, IMPERSONATE_USER},
     upstream::Naming,
@@ -57,6 +57,7 @@ pub(crate) struct Options {
     pub(crate) naming: Naming,
     pub(crate) user: &'static str,
     pub(crate) groups: &'static [&'static str],
+    pub(crate) extra: Extra,
 }
 
 impl Default for Options {
@@ -68,6 +69,7 @@ impl Default for Options {
             naming: Naming::Impersonate,
             user: "jane@example.com",
             groups: &["mk8s:dev", "mk8s:ops"],
+            extra: Extra::default(),
         }
     }
 }
@@ -148,6 +150,7 @@ impl Gateway {
         let door = Door {
             proxy,
             identity,
+            extra: options.extra.clone(),
             until: until.clone(),
         };
         let pki = Pki::new();
@@ -293,6 +296,7 @@ impl Clusters for Named {
 struct Door {
     proxy: Proxy,
     identity: Identity,
+    extra: Extra,
     until: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -305,6 +309,7 @@ impl hyper::service::Service<Request<Incoming>> for Door {
         let Self {
             proxy,
             identity,
+            extra,
             until,
         } = self.clone();
         let cluster = request.headers_mut().remove("x-test-cluster");
@@ -319,6 +324,7 @@ impl hyper::service::Service<Request<Incoming>> for Door {
                 session: None,
                 source: [192, 0, 2, 1].into(),
                 until: *until.lock().expect("no panic"),
+                extra,
                 held: None,
             },
             cluster: cluster.parse().expect("a name"),
@@ -363,6 +369,7 @@ impl hyper::service::Service<Request<Incoming>> for AgentDoor {
                     session: None,
                     source: [0, 0, 0, 0].into(),
                     until: None,
+                    extra: Extra::default(),
                     held: None,
                 },
                 cluster: "prod".parse().expect("a name"),

@@ -1,0 +1,39 @@
+{{- define "mcp.name" -}}
+{{- if contains "mcp" .Release.Name }}{{ .Release.Name | trunc 52 | trimSuffix "-" }}{{ else }}{{ printf "%s-mcp" .Release.Name | trunc 52 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- define "mcp.selector" -}}
+app.kubernetes.io/name: mk8s-mcp
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "mcp.labels" -}}
+{{ include "mcp.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "mcp.serviceAccountName" -}}
+{{ .Values.serviceAccount.name | default (include "mcp.name" .) }}
+{{- end }}
+
+{{- /* Names of what isn't in a namespace. */ -}}
+{{- define "mcp.uniqueName" -}}
+{{ include "mcp.name" . }}-{{ .Release.Namespace }}
+{{- end }}
+
+{{- define "mcp.check" -}}
+{{- if and (not .Values.oauth) (not .Values.allowAnonymous) }}
+{{- fail "nobody could come in: set oauth (whose tokens are taken), or allowAnonymous=true for whoever reaches the Service" }}
+{{- end }}
+{{- if and .Values.oauth .Values.allowAnonymous }}
+{{- fail "oauth and allowAnonymous are opposites: set one" }}
+{{- end }}
+{{- if and .Values.enableDownstreamOAuth (not .Values.oauth.kubernetes) }}
+{{- fail "enableDownstreamOAuth needs oauth.kubernetes: how users get tokens for Kubernetes" }}
+{{- end }}
+{{- if and .Values.ingress.enabled (not .Values.ingress.host) }}
+{{- fail "ingress.host is needed with ingress.enabled" }}
+{{- end }}
+{{- end }}
