@@ -1,7 +1,7 @@
 # What can be done here. `make` alone tells.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop demo-secrets test check fmt lint deny bench bench-sidecar bench-admission bench-lists fuzz clean-clusters
+.PHONY: help demo demo-stop demo-secrets test check fmt lint deny bench bench-sidecar bench-admission bench-lists bench-agents fuzz clean-clusters
 
 help: ## this list
 	@echo "mk8s: one audited way into every Kubernetes cluster"
@@ -49,6 +49,9 @@ bench-admission: ## how long the webhook takes to answer (BENCH_ARGS=--help)
 
 bench-lists: ## what a list of one's own namespaces takes (BENCH_ARGS=--help)
 	@bench/lists.sh $(BENCH_ARGS)
+
+bench-agents: ## what AI agents read of a cluster, and how long they wait (BENCH_ARGS=--help)
+	@bench/agents.sh $(BENCH_ARGS)
 
 fuzz: ## hostile bytes for a minute each (FUZZ_SECONDS=60)
 	@tools/fuzz.sh

@@ -115,10 +115,38 @@ impl Connection {
         path: &str,
         body: &serde_json::Value,
     ) -> anyhow::Result<serde_json::Value> {
-        let mut request = self.request(Method::POST, path, body.to_string().into())?;
-        request
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.json(Method::POST, path, "application/json", body.to_string())
+            .await
+    }
+
+    /// Changes an object by a JSON merge patch.
+    pub(crate) async fn merge(
+        &mut self,
+        path: &str,
+        patch: &serde_json::Value,
+    ) -> anyhow::Result<serde_json::Value> {
+        let content = "application/merge-patch+json";
+        self.json(Method::PATCH, path, content, patch.to_string()).await
+    }
+
+    /// Reads JSON, however long it is.
+    pub(crate) async fn read(&mut self, path: &str) -> anyhow::Result<serde_json::Value> {
+        self.json(Method::GET, path, "application/json", String::new())
+            .await
+    }
+
+    async fn json(
+        &mut self,
+        method: Method,
+        path: &str,
+        content: &'static str,
+        body: String,
+    ) -> anyhow::Result<serde_json::Value> {
+        let mut request = self.request(method, path, body.into())?;
+        let headers = request.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content));
+        // What is read here needn't be unpacked.
+        headers.remove(header::ACCEPT_ENCODING);
         let answer = self.send(request).await?.into_body().collect().await?.to_bytes();
         Ok(serde_json::from_slice(&answer)?)
     }

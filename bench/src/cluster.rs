@@ -57,11 +57,16 @@ struct Component {
 impl Cluster {
     /// Starts one with an object to ask for, and a reader who may.
     pub(crate) async fn start(dir: &Path, devcluster: &Path) -> anyhow::Result<Self> {
+        Self::start_with(dir, devcluster, &[]).await
+    }
+
+    /// The same, with more arguments for devcluster.
+    pub(crate) async fn start_with(dir: &Path, devcluster: &Path, more: &[&str]) -> anyhow::Result<Self> {
         let base = dir.join("clusters");
         std::fs::create_dir_all(&base)?;
         let path = base.to_str().context("the path is not UTF-8")?;
         // In the foreground, so that it ends with us.
-        let arguments = ["up", "--name", NAME, "--dir", path];
+        let arguments = [&["up", "--name", NAME, "--dir", path], more].concat();
         let mut process = Process::start("devcluster", devcluster, &arguments, dir.join("devcluster.log"))?;
         process.until_says("state.json\n", START_TIMEOUT).await?;
         let state =
@@ -112,6 +117,11 @@ impl Cluster {
             api_server,
             _devcluster: process,
         })
+    }
+
+    /// Of the administrator.
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 
     /// kubectl as the administrator, with a file as its input.

@@ -5,6 +5,7 @@
 //! and are not counted. [`measure`] has the method, [`contender`] the ways compared, [`report`] the tables.
 
 mod admission;
+mod agents;
 mod client;
 mod cluster;
 mod contender;
@@ -100,6 +101,8 @@ enum Command {
     Admission(admission::Arguments),
     /// What a list of one's own namespaces takes, beside the API server's own list of all
     Lists(lists::Arguments),
+    /// What AI agents read of a cluster, and how long they wait, beside another server of tools
+    Agents(agents::Arguments),
     /// Stand for an API server (started by the benchmark itself)
     #[command(hide = true)]
     Upstream(upstream::Arguments),
@@ -149,6 +152,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(Command::Sidecar(arguments)) => Some(sidecar::run(arguments, &dir).await),
         Some(Command::Admission(arguments)) => Some(admission::run(arguments, &dir).await),
         Some(Command::Lists(arguments)) => Some(lists::run(arguments, &dir).await),
+        Some(Command::Agents(arguments)) => Some(agents::run(arguments, &dir).await),
         _ => None,
     };
     if let Some(measured) = measured {

@@ -43,7 +43,8 @@ pub(crate) struct Arguments {
     /// Where calls and requests are written down, a line of JSON each [default: ~/.local/state/mk8s/mcp-audit.jsonl]
     #[arg(long, value_name = "FILE")]
     audit_file: Option<PathBuf>,
-    /// More settings, as YAML: answerTokens, callSeconds, readBytes, callsPerMinute, deniedResources, log
+    /// More settings, as YAML: answerTokens, callSeconds, readBytes, callsPerMinute, subscriptions,
+    /// deniedResources, log
     #[arg(long, short, env = "MK8S_MCP_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }

@@ -29,7 +29,9 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         config.settings,
     );
     info!(kubeconfig = %config.kubeconfig.display(), audit = %config.audit_file.display(), "ready");
-    match server.serve(rmcp::transport::stdio()).await {
+    let (from, to) = rmcp::transport::stdio();
+    let from = server.hearing(from);
+    match server.serve((from, to)).await {
         Ok(running) => {
             running.waiting().await?;
             Ok(())

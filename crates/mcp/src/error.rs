@@ -4,6 +4,7 @@ use crate::{
     answer::{Answer, Content, Keep, Lines, Rank, Section},
     cluster::ApiError,
     record::CallOutcome,
+    resources::InvalidUri,
 };
 
 /// What is said where there is no cluster, be it that there is none, or none for this user, or no way to it for them.
@@ -11,11 +12,14 @@ pub(crate) const NO_CLUSTER: &str =
     "there is no such cluster for you, or no way to it: the tool \"clusters\" lists those that there are";
 
 /// Why a tool has no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ToolError {
     /// The arguments can't be meant; what to write instead is said.
     #[error("{0}")]
     Arguments(String),
+    /// The URI is none of ours.
+    #[error(transparent)]
+    Uri(#[from] InvalidUri),
     /// This server doesn't let it happen, whoever asks.
     #[error("{0}")]
     Denied(String),
@@ -52,6 +56,7 @@ impl ToolError {
             Self::Arguments(what) => ("the arguments can't be used".to_owned(), Some(what.clone())),
             Self::NoCluster(_) => (NO_CLUSTER.to_owned(), None),
             Self::Denied(why) => (why.clone(), None),
+            Self::Uri(why) => (why.to_string(), None),
             Self::TimedOut { seconds } => (
                 format!(
                     "no answer within {seconds} s: ask for less (a namespace, a selector, a smaller limit), or again later"

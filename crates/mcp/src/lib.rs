@@ -17,6 +17,7 @@ pub mod guard;
 pub mod principal;
 pub mod record;
 pub mod render;
+pub mod resources;
 pub mod server;
 pub mod settings;
 pub mod tools;

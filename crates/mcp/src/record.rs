@@ -60,6 +60,10 @@ pub enum CallOutcome {
     Denied,
     /// The client went, or took it back.
     Cancelled,
+    /// A subscription began. Another line with its id says how it ended.
+    Subscribed,
+    /// A subscription ended with its user's proof of identity, or with this server.
+    Ended,
 }
 
 /// Where calls are written down.
@@ -105,17 +109,31 @@ impl Recording {
         }
     }
 
+    /// Writes down that it has begun, of what goes on for long.
+    pub(crate) fn begun(&self) {
+        let record = CallRecord {
+            outcome: CallOutcome::Subscribed,
+            milliseconds: self.milliseconds(),
+            ..self.record.clone()
+        };
+        self.log.record(&record);
+    }
+
     pub(crate) fn end(mut self, outcome: CallOutcome, redactions: u32, tokens: usize) {
         self.record.outcome = outcome;
         self.record.redactions = redactions;
         self.record.tokens = tokens;
     }
+
+    fn milliseconds(&self) -> u64 {
+        let elapsed: Duration = self.started.elapsed();
+        elapsed.as_millis().try_into().unwrap_or(u64::MAX)
+    }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        let elapsed: Duration = self.started.elapsed();
-        self.record.milliseconds = elapsed.as_millis().try_into().unwrap_or(u64::MAX);
+        self.record.milliseconds = self.milliseconds();
         self.log.record(&self.record);
     }
 }

@@ -18,6 +18,8 @@ pub struct Settings {
     pub read_bytes: usize,
     /// How many calls one user may make in a minute.
     pub calls_per_minute: u32,
+    /// How many subscriptions one user may have at a time.
+    pub subscriptions: usize,
 }
 
 /// A resource that no tool touches.
@@ -50,6 +52,7 @@ impl Default for Settings {
             call_seconds: 30,
             read_bytes: 32 << 20,
             calls_per_minute: 240,
+            subscriptions: 20,
         }
     }
 }

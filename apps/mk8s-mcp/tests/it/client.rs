@@ -1,6 +1,7 @@
 //! The program as a child, and JSON-RPC on its standard input and output.
 
 use std::{
+    collections::VecDeque,
     fs,
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
@@ -23,6 +24,7 @@ pub(crate) struct Client {
     from: BufReader<ChildStdout>,
     directory: tempfile::TempDir,
     next: u64,
+    told: VecDeque<Value>,
 }
 
 impl Client {
@@ -48,6 +50,7 @@ impl Client {
             from: BufReader::new(from),
             directory,
             next: 0,
+            told: VecDeque::new(),
         };
         let answer = client.ask("server/discover", json!({}));
         assert!(answer["result"].is_object(), "{answer}");
@@ -56,25 +59,70 @@ impl Client {
 
     /// The answer to a request: `{"result": …}` or `{"error": …}`.
     #[track_caller]
-    pub(crate) fn ask(&mut self, method: &str, mut params: Value) -> Value {
-        params["_meta"] = json!({
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": {},
-        });
-        self.next += 1;
-        let request = json!({"jsonrpc": "2.0", "id": self.next, "method": method, "params": params});
-        let to = self.to.as_mut().expect("not ended");
-        writeln!(to, "{request}").expect("written");
+    pub(crate) fn ask(&mut self, method: &str, params: Value) -> Value {
+        let id = self.begin(method, params);
         loop {
-            let mut line = String::new();
-            let read = self.from.read_line(&mut line).expect("a line");
-            assert!(read > 0, "the program ended: {}", self.log());
-            let message: Value = serde_json::from_str(&line).expect("nothing but JSON on standard output");
-            if message["id"] == self.next {
+            let message = self.message();
+            if message["id"] == id {
                 return message;
             }
+            self.told.push_back(message);
         }
+    }
+
+    /// Asks, and doesn't wait for an answer.
+    pub(crate) fn begin(&mut self, method: &str, params: Value) -> u64 {
+        self.next += 1;
+        let id = self.next;
+        self.write(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": with_meta(params)}));
+        id
+    }
+
+    /// Says something that has no answer.
+    pub(crate) fn tell(&mut self, method: &str, params: Value) {
+        self.write(&json!({"jsonrpc": "2.0", "method": method, "params": with_meta(params)}));
+    }
+
+    /// The next message that answers nothing.
+    #[track_caller]
+    pub(crate) fn heard(&mut self) -> Value {
+        match self.told.pop_front() {
+            Some(told) => told,
+            None => self.message(),
+        }
+    }
+
+    /// What the one cluster is called.
+    #[track_caller]
+    pub(crate) fn cluster(&mut self) -> String {
+        let answer = self.ask("resources/list", json!({}));
+        let uri = answer["result"]["resources"][0]["uri"].as_str();
+        let uri = uri.unwrap_or_else(|| panic!("no resources: {answer}"));
+        let cluster = uri.strip_prefix("k8s://").and_then(|rest| rest.split('/').next());
+        cluster.expect("a cluster").to_owned()
+    }
+
+    /// Reads a resource: its text, or the error.
+    #[track_caller]
+    pub(crate) fn resource(&mut self, uri: &str) -> Result<String, Value> {
+        let answer = self.ask("resources/read", json!({"uri": uri}));
+        match answer["result"]["contents"][0]["text"].as_str() {
+            Some(text) => Ok(text.to_owned()),
+            None => Err(answer["error"].clone()),
+        }
+    }
+
+    fn write(&mut self, message: &Value) {
+        let to = self.to.as_mut().expect("not ended");
+        writeln!(to, "{message}").expect("written");
+    }
+
+    #[track_caller]
+    fn message(&mut self) -> Value {
+        let mut line = String::new();
+        let read = self.from.read_line(&mut line).expect("a line");
+        assert!(read > 0, "the program ended: {}", self.log());
+        serde_json::from_str(&line).expect("nothing but JSON on standard output")
     }
 
     /// Calls a tool: whether it failed, and what it says.
@@ -123,6 +171,16 @@ impl Client {
         self.to = None;
         self.child.wait().expect("its end").code().expect("a code")
     }
+}
+
+/// What each request of the revision has with it.
+fn with_meta(mut params: Value) -> Value {
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    params
 }
 
 impl Drop for Client {

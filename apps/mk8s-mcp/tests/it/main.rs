@@ -7,6 +7,7 @@ mod http;
 mod judges;
 mod planted;
 mod reading;
+mod resources;
 mod rights;
 mod served;
 mod starting;

@@ -81,6 +81,7 @@ fn no_planted_secret_comes_out_of_any_tool() {
     });
 
     let mut client = Client::start(Cluster::shared().kubeconfig(), &[]);
+    let cluster = client.cluster();
     let mut calls: Vec<(&str, Value)> = vec![
         ("logs", json!({"pod": "planted", "namespace": name})),
         (
@@ -138,6 +139,22 @@ fn no_planted_secret_comes_out_of_any_tool() {
             "{found:?} came out of {tool} {arguments}: {text}"
         );
     }
+    // The same as resources.
+    for kind in ["secrets", "configmaps", "pods"] {
+        for below in ["", "/planted"] {
+            let uri = format!("k8s://{cluster}/api/v1/namespaces/{name}/{kind}{below}");
+            let text = client
+                .resource(&uri)
+                .unwrap_or_else(|error| panic!("{uri}: {error}"));
+            let found = plants.find(&text);
+            assert!(found.is_none(), "{found:?} came out of {uri}: {text}");
+        }
+    }
+    let log = client.resource(&format!(
+        "k8s://{cluster}/api/v1/namespaces/{name}/pods/planted/log"
+    ));
+    let log = log.expect("the log");
+    assert!(log.contains("starting") && plants.find(&log).is_none(), "{log}");
     // And none is in what is written down, or in the program's own log.
     let audit = std::fs::read_to_string(client.audit_file()).expect("the audit file");
     assert!(plants.find(&audit).is_none() && plants.find(&client.log()).is_none());

@@ -244,13 +244,13 @@ fn text(value: &Value) -> String {
 }
 
 /// What groups, versions, kinds and plurals are made of.
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
     (1..=253).contains(&text.len()) && text.bytes().all(inner)
 }
 
 /// `v1`, `v2beta1`.
-fn is_version(text: &str) -> bool {
+pub(crate) fn is_version(text: &str) -> bool {
     let mut rest = text.strip_prefix('v').unwrap_or_default().chars();
     rest.next().is_some_and(|c| c.is_ascii_digit()) && rest.all(|c| c.is_ascii_alphanumeric())
 }

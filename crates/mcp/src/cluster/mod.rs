@@ -17,7 +17,8 @@ use mk8s_net::Body;
 use serde_json::Value;
 
 pub use discovery::{Discoveries, Discovery, Resource};
-pub(crate) use names::{check_name, check_namespace, query};
+pub(crate) use discovery::{is_name, is_version};
+pub(crate) use names::{UNRESERVED, check_name, check_namespace, query};
 pub(crate) use objects::{Page, Selection};
 
 use crate::{
@@ -165,6 +166,12 @@ impl Cluster {
     /// Asks for an answer of another kind than plain JSON objects.
     pub(crate) async fn get_as(&self, path: &str, accept: &'static str) -> Result<Value, ApiError> {
         self.json(Method::GET, path, accept, None).await
+    }
+
+    /// Begins an answer that goes on: a watch's.
+    pub(crate) async fn stream(&self, path: &str, accept: &'static str) -> Result<Body, ApiError> {
+        let response = self.send(Method::GET, path, accept, None).await?;
+        Ok(response.into_body())
     }
 
     /// Creates an object: for reviews, whose answer is what they are for.

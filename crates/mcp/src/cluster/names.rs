@@ -4,8 +4,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::error::ToolError;
 
-/// What stays as it is in a query's value (RFC 3986, unreserved characters).
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC
+/// All but what stays as it is in a query's value (RFC 3986, unreserved characters).
+pub(crate) const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
@@ -50,7 +50,7 @@ pub(crate) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, Option<String>
         text.push(if text.is_empty() { '?' } else { '&' });
         text.push_str(key);
         text.push('=');
-        text.extend(utf8_percent_encode(&value, QUERY));
+        text.extend(utf8_percent_encode(&value, UNRESERVED));
     }
     text
 }

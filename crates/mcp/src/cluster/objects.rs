@@ -65,14 +65,23 @@ impl Page {
         } else {
             format!("{}/{}", resource.group, resource.version)
         };
+        // Who asks by a path alone doesn't know what the kind is called: the list does.
+        let kind = if resource.kind.is_empty() {
+            list["kind"]
+                .as_str()
+                .and_then(|kind| kind.strip_suffix("List"))
+                .unwrap_or_default()
+        } else {
+            &resource.kind
+        };
         let named = |mut item: Value| {
             if let Some(object) = item.as_object_mut() {
                 object
                     .entry("apiVersion")
                     .or_insert_with(|| api_version.clone().into());
-                object
-                    .entry("kind")
-                    .or_insert_with(|| resource.kind.clone().into());
+                if !kind.is_empty() {
+                    object.entry("kind").or_insert_with(|| kind.into());
+                }
             }
             item
         };

@@ -48,8 +48,15 @@ impl Limits {
     }
 }
 
+/// What came of a call, and what to tell of it.
+pub(super) struct Made {
+    pub(super) rendered: Rendered,
+    /// Why there is no answer, if there is none.
+    pub(super) error: Option<ToolError>,
+}
+
 impl Inner {
-    /// Makes a call, and text of what came of it.
+    /// Calls a tool, and makes text of what came of it.
     pub(super) async fn take(
         &self,
         tool: &Tool,
@@ -58,13 +65,53 @@ impl Inner {
         arguments: Value,
         cancelled: &CancellationToken,
     ) -> Rendered {
-        let call = Arc::new(Call {
-            principal,
-            id: Uuid::now_v7(),
-            tool: tool.name,
-            client,
-        });
+        let call = begin(principal, tool.name, client);
         let recording = Recording::begin(self.log.clone(), &call, &arguments);
+        let made = self.make(call, recording, cancelled, |context| {
+            tool.call(context, arguments)
+        });
+        made.await.rendered
+    }
+
+    /// Makes a call, and text of what came of it.
+    pub(super) async fn make<R>(
+        &self,
+        call: Arc<Call>,
+        recording: Recording,
+        cancelled: &CancellationToken,
+        work: impl FnOnce(Context) -> R,
+    ) -> Made
+    where
+        R: Future<Output = Result<Answer, ToolError>>,
+    {
+        let (answer, outcome, error) = match self.bounded(call, cancelled, work).await {
+            Some(Ok(answer)) => (answer, CallOutcome::Answered, None),
+            Some(Err(error)) => (error.clone().into_answer(), error.outcome(), Some(error)),
+            // Nobody reads what is said now.
+            None => {
+                recording.end(CallOutcome::Cancelled, 0, 0);
+                let rendered = self.text(Answer::error("error: the call was cancelled", None));
+                return Made {
+                    rendered,
+                    error: None,
+                };
+            }
+        };
+        let rendered = self.text(answer);
+        recording.end(outcome, rendered.redactions, rendered.tokens);
+        Made { rendered, error }
+    }
+
+    /// Does it, if its user may make a call, and until it takes too long. Nothing if it was cancelled.
+    pub(super) async fn bounded<T, R>(
+        &self,
+        call: Arc<Call>,
+        cancelled: &CancellationToken,
+        work: impl FnOnce(Context) -> R,
+    ) -> Option<Result<T, ToolError>>
+    where
+        R: Future<Output = Result<T, ToolError>>,
+    {
         let made = async {
             self.limits.take(&call.principal.identity)?;
             let context = Context {
@@ -76,32 +123,18 @@ impl Inner {
             };
             let seconds = self.settings.call_seconds;
             // What a call waits for ends with it: dropped, its requests are cancelled.
-            tokio::time::timeout(Duration::from_secs(seconds), tool.call(context, arguments))
+            tokio::time::timeout(Duration::from_secs(seconds), work(context))
                 .await
                 .unwrap_or(Err(ToolError::TimedOut { seconds }))
         };
-        let answer = tokio::select! {
+        tokio::select! {
             biased;
-            // Nobody reads what is said now.
-            () = cancelled.cancelled() => {
-                recording.end(CallOutcome::Cancelled, 0, 0);
-                return self.text(Answer::error("error: the call was cancelled", None));
-            }
-            answer = made => answer,
-        };
-        let (answer, outcome) = match answer {
-            Ok(answer) => (answer, CallOutcome::Answered),
-            Err(error) => {
-                let outcome = error.outcome();
-                (error.into_answer(), outcome)
-            }
-        };
-        let rendered = self.text(answer);
-        recording.end(outcome, rendered.redactions, rendered.tokens);
-        rendered
+            () = cancelled.cancelled() => None,
+            made = made => Some(made),
+        }
     }
 
-    fn text(&self, answer: Answer) -> Rendered {
+    pub(super) fn text(&self, answer: Answer) -> Rendered {
         let settings = render::Settings {
             tokens: self.settings.answer_tokens,
             now: Timestamp::now(),
@@ -109,4 +142,14 @@ impl Inner {
         };
         render(answer, &settings, Nonce(rand::random()))
     }
+}
+
+/// A call of somebody's, with an id of its own.
+pub(super) fn begin(principal: Principal, tool: &'static str, client: Option<String>) -> Arc<Call> {
+    Arc::new(Call {
+        principal,
+        id: Uuid::now_v7(),
+        tool,
+        client,
+    })
 }

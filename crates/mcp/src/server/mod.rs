@@ -3,6 +3,8 @@
 //! Stateless: a call has all it needs, so that any replica can answer any of them.
 
 mod calls;
+mod gone;
+mod resources;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -10,10 +12,12 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Extensions, Implementation,
-        ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig,
-        Tool as Definition, ToolAnnotations,
+        InitializeRequestParams, InitializeResult, ListResourceTemplatesResult, ListResourcesResult,
+        ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
+        ReadResourceResponse, ServerCapabilities, ServerConfig, SubscribeRequestParams, SubscriptionFilter,
+        Tool as Definition, ToolAnnotations, UnsubscribeRequestParams,
     },
-    service::RequestContext,
+    service::{RequestContext, SubscriptionContext},
 };
 
 use crate::{
@@ -25,6 +29,9 @@ use crate::{
     tools::{self, Tool},
 };
 use calls::Limits;
+use gone::Gone;
+pub use gone::Hearing;
+use resources::Subscribed;
 
 /// The revisions that are spoken, newest first.
 const VERSIONS: &[ProtocolVersion] = &[
@@ -65,6 +72,8 @@ struct Inner {
     discoveries: Discoveries,
     limits: Limits,
     tools: Vec<Tool>,
+    subscribed: Subscribed,
+    gone: Gone,
 }
 
 impl Server {
@@ -83,6 +92,8 @@ impl Server {
             discoveries: Discoveries::default(),
             limits: Limits::new(settings.calls_per_minute),
             tools: tools::all(),
+            subscribed: Subscribed::default(),
+            gone: Gone::default(),
             settings: Arc::new(settings),
         }))
     }
@@ -98,7 +109,11 @@ impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let mut us = Implementation::new("mk8s-mcp", env!("CARGO_PKG_VERSION"));
         us.title = Some("mk8s".to_owned());
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_resources()
+            .enable_resources_subscribe();
+        ServerConfig::new(capabilities.build())
             .with_server_info(us)
             .with_instructions(INSTRUCTIONS)
     }
@@ -139,9 +154,7 @@ impl ServerHandler for Server {
                 None,
             ));
         };
-        let client = context
-            .client_info()
-            .map(|client| format!("{}/{}", client.name, client.version));
+        let client = client(&context);
         let arguments = request.arguments.unwrap_or_default().into();
         let rendered = self.0.take(tool, principal, client, arguments, &context.ct).await;
         let content = vec![ContentBlock::text(rendered.text)];
@@ -152,6 +165,68 @@ impl ServerHandler for Server {
         };
         Ok(result.into())
     }
+
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        self.introduce(request, &context)
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        self.resources(request, &context).await
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Ok(resources::templates())
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        self.resource(&request.uri, &context).await.map(Into::into)
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(self.acceptable(requested))
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        self.tell_of_changes(context).await
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.begin_subscription(&request.uri, &context).await
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.end_subscription(&request.uri, &context)
+    }
+}
+
+/// What the client's program calls itself.
+fn client(context: &RequestContext<RoleServer>) -> Option<String> {
+    let client = context.client_info()?;
+    Some(format!("{}/{}", client.name, client.version))
 }
 
 fn definition(tool: &Tool) -> Definition {

@@ -139,7 +139,7 @@ async fn pods(cluster: &Cluster, asked: &str, namespace: &str) -> Result<(Vec<Va
 }
 
 /// Which container's log says most, if nobody names one.
-pub(super) fn container(pod: &Value, asked: Option<&str>) -> Result<String, ToolError> {
+pub(crate) fn container(pod: &Value, asked: Option<&str>) -> Result<String, ToolError> {
     let names = workload::container_names(pod);
     if let Some(asked) = asked {
         if names.contains(&asked) {
@@ -165,22 +165,22 @@ pub(super) fn container(pod: &Value, asked: Option<&str>) -> Result<String, Tool
 }
 
 /// What is read of a container's log.
-pub(super) struct Wanted {
-    pub(super) container: String,
-    pub(super) is_previous: bool,
-    pub(super) since: Option<u64>,
-    pub(super) lines: u32,
+pub(crate) struct Wanted {
+    pub(crate) container: String,
+    pub(crate) is_previous: bool,
+    pub(crate) since: Option<u64>,
+    pub(crate) lines: u32,
 }
 
 /// A container's log, with nothing secret in it.
-pub(super) struct Log {
+pub(crate) struct Log {
     lines: Vec<String>,
     /// Bytes before it that were read and not kept.
     left_out: usize,
 }
 
 /// Reads a log: no more is kept in memory than its end.
-pub(super) async fn fetch(cluster: &Cluster, pod: &Value, wanted: &Wanted) -> Result<Log, ToolError> {
+pub(crate) async fn fetch(cluster: &Cluster, pod: &Value, wanted: &Wanted) -> Result<Log, ToolError> {
     let discovery = cluster.discovery().await?;
     let path = discovery.find("pods")?.path(
         Some(text(pod, "/metadata/namespace")),
@@ -207,7 +207,7 @@ pub(super) async fn fetch(cluster: &Cluster, pod: &Value, wanted: &Wanted) -> Re
 
 impl Log {
     /// What is told of it.
-    pub(super) fn section(self, grep: Option<&Regex>, around: usize) -> Section {
+    pub(crate) fn section(self, grep: Option<&Regex>, around: usize) -> Section {
         let read = self.lines.len();
         let (lines, mut from) = match grep {
             None => (self.lines, count(read, "line").into_owned()),

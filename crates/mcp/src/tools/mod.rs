@@ -10,7 +10,7 @@ mod describe;
 mod diagnose;
 mod events;
 mod get;
-mod logs;
+pub(crate) mod logs;
 mod top;
 mod workload;
 

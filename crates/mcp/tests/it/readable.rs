@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::planted::settings;
 
-fn pod() -> Value {
+pub(crate) fn pod() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
@@ -56,7 +56,7 @@ fn pod() -> Value {
     })
 }
 
-fn healthy(name: &str) -> Value {
+pub(crate) fn healthy(name: &str) -> Value {
     let mut pod = pod();
     pod["metadata"]["name"] = json!(name);
     pod["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
@@ -65,7 +65,7 @@ fn healthy(name: &str) -> Value {
     pod
 }
 
-fn deployment() -> Value {
+pub(crate) fn deployment() -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": {"name": "web", "namespace": "shop", "creationTimestamp": "2026-10-01T00:00:00Z", "generation": 7, "annotations": {"deployment.kubernetes.io/revision": "7"}},
@@ -81,7 +81,7 @@ fn deployment() -> Value {
     })
 }
 
-fn node(name: &str, ready: &str) -> Value {
+pub(crate) fn node(name: &str, ready: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Node",
         "metadata": {"name": name, "creationTimestamp": "2026-09-01T00:00:00Z", "labels": {"node-role.kubernetes.io/worker": "", "kubernetes.io/arch": "amd64"}},
@@ -98,14 +98,14 @@ fn node(name: &str, ready: &str) -> Value {
     })
 }
 
-fn event(kind: &str, reason: &str, message: &str) -> Value {
+pub(crate) fn event(kind: &str, reason: &str, message: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Event", "metadata": {"name": "web.17", "namespace": "shop"}, "type": kind, "reason": reason, "message": message,
         "involvedObject": {"kind": "Pod", "name": "web-7d9c8b6f5d-x2x7k"}, "count": 12, "lastTimestamp": "2026-11-22T11:55:00Z",
     })
 }
 
-fn shown(items: Vec<Value>, shape: Shape, fields: &[&str]) -> String {
+pub(crate) fn shown(items: Vec<Value>, shape: Shape, fields: &[&str]) -> String {
     let mut objects = Objects::new(items, shape);
     objects.fields = fields.iter().map(|field| field.parse().unwrap()).collect();
     let answer = Answer::new("What was found.")

@@ -1,14 +1,17 @@
 //! A client that writes JSON-RPC itself, and clusters that answer as a test wants.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream;
 use http::{Request, Response, StatusCode};
+use http_body_util::StreamBody;
 use mk8s_mcp_core::{
     cluster::{Clusters, KnownCluster, NoSuchCluster},
     error::ToolError,
@@ -23,6 +26,7 @@ use rmcp::ServiceExt as _;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf},
+    sync::mpsc::{self, UnboundedSender},
     task::JoinHandle,
 };
 
@@ -35,6 +39,8 @@ pub(crate) enum Reply {
     NoCluster,
     /// Never answers. Whoever waits is counted while they do.
     Hang(Arc<Waiting>),
+    /// An answer that goes on.
+    Stream(Body),
 }
 
 /// How many wait for an answer now.
@@ -69,6 +75,55 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.0.change(-1);
     }
+}
+
+/// What a cluster says in watches.
+#[derive(Default)]
+pub(crate) struct Feed {
+    /// How many watch.
+    pub(crate) watching: Arc<Waiting>,
+    open: Mutex<Vec<UnboundedSender<Bytes>>>,
+}
+
+impl Feed {
+    /// The answer to a watch.
+    pub(crate) fn reply(&self) -> Reply {
+        let (to, from) = mpsc::unbounded_channel::<Bytes>();
+        self.open.lock().expect("not poisoned").push(to);
+        self.watching.change(1);
+        let counted = Counted(self.watching.clone());
+        let events = stream::unfold((from, counted), |(mut from, counted)| async move {
+            let bytes = from.recv().await?;
+            Some((
+                Ok::<_, std::io::Error>(http_body::Frame::data(bytes)),
+                (from, counted),
+            ))
+        });
+        Reply::Stream(Body::boxed(StreamBody::new(events)))
+    }
+
+    /// Says something in all watches.
+    pub(crate) fn say(&self, event: &Value) {
+        self.say_bytes(format!("{event}\n").into());
+    }
+
+    pub(crate) fn say_bytes(&self, bytes: Bytes) {
+        for watch in self.open.lock().expect("not poisoned").iter() {
+            // One that has ended hears nothing.
+            let _ = watch.send(bytes.clone());
+        }
+    }
+
+    /// Ends all watches, as an API server does.
+    pub(crate) fn end(&self) {
+        self.open.lock().expect("not poisoned").clear();
+    }
+}
+
+/// A change of an object, as a watch tells it.
+pub(crate) fn change(version: u64) -> Value {
+    json!({"type": "MODIFIED", "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+        "metadata": {"name": "web-0", "namespace": "shop", "resourceVersion": version.to_string()}}})
 }
 
 type Handler = Box<dyn Fn(&ClusterName, &str) -> Reply + Send + Sync>;
@@ -137,6 +192,7 @@ impl Clusters for InMemory {
                 *response.status_mut() = StatusCode::from_u16(code).expect("a status");
                 response
             }
+            Reply::Stream(body) => Response::new(body),
             Reply::Hang(waiting) => {
                 waiting.change(1);
                 let _counted = Counted(waiting);
@@ -177,7 +233,10 @@ pub(crate) struct Client {
     to: WriteHalf<DuplexStream>,
     from: BufReader<ReadHalf<DuplexStream>>,
     next: u64,
+    /// What was read of a line that isn't whole.
+    line: String,
     early: HashMap<u64, Value>,
+    told: VecDeque<Value>,
     pub(crate) records: Arc<Records>,
     serving: JoinHandle<()>,
 }
@@ -191,7 +250,12 @@ impl Drop for Client {
 impl Client {
     /// Says hello to a server of these clusters.
     pub(crate) async fn of(clusters: Arc<InMemory>, settings: Settings) -> Self {
-        let mut client = Self::silent(clusters, settings);
+        Self::silent(clusters, settings).hello().await
+    }
+
+    /// Says hello.
+    pub(crate) async fn hello(self) -> Self {
+        let mut client = self;
         let hello = json!({"protocolVersion": "2025-11-25", "capabilities": {},
             "clientInfo": {"name": "test", "version": "1"}});
         client.ask("initialize", hello).await;
@@ -201,14 +265,21 @@ impl Client {
 
     /// Says nothing yet.
     pub(crate) fn silent(clusters: Arc<InMemory>, settings: Settings) -> Self {
-        let (ours, theirs) = tokio::io::duplex(1 << 20);
         let records = Arc::new(Records::default());
-        let anna = Identity::new("anna", ["devs"], AuthMethod::Starter).expect("an identity");
-        let mut principal = Principal::local(anna);
-        principal.source = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
-        let server = Server::new(Arc::new(Starter(principal)), clusters, records.clone(), settings);
+        let door = Starter(principal("anna"));
+        Self::on(
+            Server::new(Arc::new(door), clusters, records.clone(), settings),
+            records,
+        )
+    }
+
+    /// Says nothing yet to this server.
+    pub(crate) fn on(server: Server, records: Arc<Records>) -> Self {
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
         let serving = tokio::spawn(async move {
-            if let Ok(running) = server.serve(tokio::io::split(theirs)).await {
+            let (from, to) = tokio::io::split(theirs);
+            let from = server.hearing(from);
+            if let Ok(running) = server.serve((from, to)).await {
                 let _ = running.waiting().await;
             }
         });
@@ -217,7 +288,9 @@ impl Client {
             to,
             from: BufReader::new(from),
             next: 0,
+            line: String::new(),
             early: HashMap::new(),
+            told: VecDeque::new(),
             records,
             serving,
         }
@@ -242,17 +315,50 @@ impl Client {
             if let Some(answer) = self.early.remove(&id) {
                 return answer;
             }
-            let mut line = String::new();
-            let read = tokio::time::timeout(Duration::from_secs(60), self.from.read_line(&mut line));
-            assert!(
-                read.await.expect("an answer in time").expect("a line") > 0,
-                "the server is gone"
-            );
-            let message: Value = serde_json::from_str(&line).expect("a line of JSON");
-            if let Some(id) = message["id"].as_u64() {
+            let read = tokio::time::timeout(Duration::from_secs(60), self.read());
+            read.await.expect("an answer in time");
+        }
+    }
+
+    /// The next notification.
+    pub(crate) async fn heard(&mut self) -> Value {
+        self.heard_within(Duration::from_secs(60))
+            .await
+            .expect("a notification in time")
+    }
+
+    /// The next notification, if one comes.
+    pub(crate) async fn heard_within(&mut self, time: Duration) -> Option<Value> {
+        let heard = async {
+            loop {
+                if let Some(told) = self.told.pop_front() {
+                    return told;
+                }
+                self.read().await;
+            }
+        };
+        tokio::time::timeout(time, heard).await.ok()
+    }
+
+    /// Keeps the next message for whoever waits for it.
+    async fn read(&mut self) {
+        // What is read of a line stays when nobody waits any more.
+        let read = self.from.read_line(&mut self.line).await.expect("a line");
+        assert!(read > 0, "the server is gone");
+        let message: Value = serde_json::from_str(&self.line).expect("a line of JSON");
+        self.line.clear();
+        match message["id"].as_u64() {
+            Some(id) => {
                 self.early.insert(id, message);
             }
+            None => self.told.push_back(message),
         }
+    }
+
+    /// Ends what the server reads, and waits for the server's end.
+    pub(crate) async fn hang_up(mut self) {
+        self.to.shutdown().await.expect("shut down");
+        (&mut self.serving).await.expect("its end");
     }
 
     pub(crate) async fn ask(&mut self, method: &str, params: Value) -> Value {
@@ -274,6 +380,14 @@ impl Client {
             .await
             .expect("written");
     }
+}
+
+/// Somebody, as a door finds them.
+pub(crate) fn principal(name: &str) -> Principal {
+    let identity = Identity::new(name, ["devs"], AuthMethod::Starter).expect("an identity");
+    let mut principal = Principal::local(identity);
+    principal.source = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+    principal
 }
 
 /// What a call's answer says, and whether it is an error.
