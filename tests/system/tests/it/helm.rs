@@ -141,7 +141,7 @@ fn rendered(release: &Release, values: &Value) -> Vec<Value> {
     let documents = yaml
         .split("\n---\n")
         .filter(|document| document.contains("kind:"));
-    let kubectl = release.namespace.kubectl();
+    let kubectl = Cluster::shared().kubectl();
     let objects = documents.map(|document| {
         let arguments = [
             "create",
