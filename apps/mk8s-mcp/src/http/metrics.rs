@@ -114,18 +114,24 @@ impl CallLog for Counted {
             CallOutcome::Failed => "failed",
             CallOutcome::Denied => "denied",
             CallOutcome::Cancelled => "cancelled",
+            CallOutcome::Subscribed => "subscribed",
+            CallOutcome::Ended => "ended",
         };
         let labels = CallLabels {
             tool: call.tool.clone(),
             outcome,
         };
         self.metrics.calls.get_or_create(&labels).inc();
+        self.next.record(call);
+        // A subscription has no answer, and takes as long as somebody likes.
+        if matches!(call.outcome, CallOutcome::Subscribed | CallOutcome::Ended) {
+            return;
+        }
         self.metrics.seconds.observe(seconds(call.milliseconds));
         self.metrics
             .tokens
             .observe(u32::try_from(call.tokens).unwrap_or(u32::MAX).into());
         self.metrics.redactions.inc_by(call.redactions.into());
-        self.next.record(call);
     }
 }
 
