@@ -18,6 +18,27 @@ pub struct Settings {
     pub read_bytes: usize,
     /// How many calls one user may make in a minute.
     pub calls_per_minute: u32,
+    /// What agents may change.
+    pub mode: Mode,
+    /// Plans are made and shown, and nothing is ever done.
+    pub dry_run: bool,
+    /// How long a plan may be applied after it was made, in seconds.
+    pub plan_seconds: u64,
+    /// How long somebody is waited for who is asked whether something may be done, in seconds.
+    pub approval_seconds: u64,
+}
+
+/// What agents may change, after somebody approved of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Nothing: the tools that change aren't there.
+    #[default]
+    ReadOnly,
+    /// What adds, replaces or restarts. Nothing is deleted, scaled to fewer, taken over from others or entered.
+    NonDestructive,
+    /// Whatever the user may do.
+    Full,
 }
 
 /// A resource that no tool touches.
@@ -50,6 +71,10 @@ impl Default for Settings {
             call_seconds: 30,
             read_bytes: 32 << 20,
             calls_per_minute: 240,
+            mode: Mode::ReadOnly,
+            dry_run: false,
+            plan_seconds: 300,
+            approval_seconds: 300,
         }
     }
 }
@@ -89,7 +114,9 @@ impl Settings {
             self.calls_per_minute.into(),
             1,
             "give 1 or more",
-        )
+        )?;
+        at_least("planSeconds", self.plan_seconds, 1, "give 1 or more")?;
+        at_least("approvalSeconds", self.approval_seconds, 1, "give 1 or more")
     }
 }
 
@@ -108,6 +135,11 @@ mod tests {
             short.check().expect_err("too short").to_string(),
             "answerTokens is 10: give 500 or more, or nothing can be said"
         );
+        let mode: Settings =
+            serde_json::from_str(r#"{"mode": "non-destructive", "dryRun": true}"#).expect("a mode");
+        assert_eq!((mode.mode, mode.dry_run), (Mode::NonDestructive, true));
+        assert_eq!(Settings::default().mode, Mode::ReadOnly);
+        assert!(serde_json::from_str::<Settings>(r#"{"mode": "destructive"}"#).is_err());
         let typo: Result<Settings, _> = serde_json::from_str(r#"{"answerToken": 1}"#);
         assert!(
             typo.expect_err("a typo")

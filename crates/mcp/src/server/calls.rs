@@ -5,19 +5,29 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use jiff::Timestamp;
 use mk8s_model::Identity;
+use rmcp::model::InputRequiredResult;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Inner;
+use super::{Inner, approval::Approver};
 use crate::{
     answer::Answer,
     error::ToolError,
     principal::{Call, Principal},
     record::{CallOutcome, Recording},
     render::{self, EnvPolicy, Nonce, Rendered, render},
+    settings::Settings,
     tools::{Context, Tool},
 };
+
+/// What a call comes to.
+pub(super) enum Taken {
+    /// Text.
+    Told(Rendered),
+    /// A question to the user, after which it is made again.
+    Asks(Box<InputRequiredResult>),
+}
 
 /// How many calls each user may make.
 pub(super) struct Limits {
@@ -49,22 +59,24 @@ impl Limits {
 }
 
 impl Inner {
-    /// Makes a call, and text of what came of it.
+    /// Makes a call, and text of what came of it, or of what the user is asked.
     pub(super) async fn take(
         &self,
         tool: &Tool,
         principal: Principal,
         client: Option<String>,
         arguments: Value,
+        approver: Approver,
         cancelled: &CancellationToken,
-    ) -> Rendered {
+    ) -> Taken {
         let call = Arc::new(Call {
             principal,
             id: Uuid::now_v7(),
             tool: tool.name,
             client,
         });
-        let recording = Recording::begin(self.log.clone(), &call, &arguments);
+        let mut recording = Recording::begin(self.log.clone(), &call, &arguments);
+        let approver = Arc::new(approver);
         let made = async {
             self.limits.take(&call.principal.identity)?;
             let context = Context {
@@ -73,10 +85,14 @@ impl Inner {
                 discoveries: self.discoveries.clone(),
                 guard: self.guard.clone(),
                 settings: self.settings.clone(),
+                plans: self.plans.clone(),
+                approver: approver.clone(),
             };
             let seconds = self.settings.call_seconds;
             // What a call waits for ends with it: dropped, its requests are cancelled.
-            tokio::time::timeout(Duration::from_secs(seconds), tool.call(context, arguments))
+            approver
+                .patience()
+                .within(Duration::from_secs(seconds), tool.call(context, arguments))
                 .await
                 .unwrap_or(Err(ToolError::TimedOut { seconds }))
         };
@@ -84,13 +100,19 @@ impl Inner {
             biased;
             // Nobody reads what is said now.
             () = cancelled.cancelled() => {
+                recording.changes(approver.change());
                 recording.end(CallOutcome::Cancelled, 0, 0);
-                return self.text(Answer::error("error: the call was cancelled", None));
+                return Taken::Told(self.text(Answer::error("error: the call was cancelled", None)));
             }
             answer = made => answer,
         };
+        recording.changes(approver.change());
         let (answer, outcome) = match answer {
             Ok(answer) => (answer, CallOutcome::Answered),
+            Err(ToolError::Ask(question)) => {
+                recording.end(CallOutcome::Asked, 0, 0);
+                return Taken::Asks(question);
+            }
             Err(error) => {
                 let outcome = error.outcome();
                 (error.into_answer(), outcome)
@@ -98,15 +120,20 @@ impl Inner {
         };
         let rendered = self.text(answer);
         recording.end(outcome, rendered.redactions, rendered.tokens);
-        rendered
+        Taken::Told(rendered)
     }
 
     fn text(&self, answer: Answer) -> Rendered {
-        let settings = render::Settings {
-            tokens: self.settings.answer_tokens,
-            now: Timestamp::now(),
-            env: EnvPolicy::default(),
-        };
-        render(answer, &settings, Nonce(rand::random()))
+        text(answer, &self.settings)
     }
+}
+
+/// An answer as text, by the settings of whoever runs the server.
+pub(crate) fn text(answer: Answer, settings: &Settings) -> Rendered {
+    let settings = render::Settings {
+        tokens: settings.answer_tokens,
+        now: Timestamp::now(),
+        env: EnvPolicy::default(),
+    };
+    render(answer, &settings, Nonce(rand::random()))
 }

@@ -14,7 +14,7 @@ use mk8s_mcp_core::{
     error::ToolError,
     principal::{Call, Principal},
     record::{CallLog, CallRecord},
-    server::{Server, Starter},
+    server::{Options, Server, Starter},
     settings::Settings,
 };
 use mk8s_model::{AuthMethod, ClusterName, Identity};
@@ -171,7 +171,16 @@ pub(crate) struct Client {
     next: u64,
     early: HashMap<u64, Value>,
     pub(crate) records: Arc<Records>,
+    /// What the user says when they are asked while a call waits: `accept`, `decline`, `cancel`; nothing if they don't answer.
+    pub(crate) says: Option<&'static str>,
+    /// What they were asked.
+    pub(crate) questions: Vec<String>,
     serving: JoinHandle<()>,
+}
+
+/// Who somebody is.
+pub(crate) fn identity(user: &str, groups: &[&str]) -> Identity {
+    Identity::new(user, groups, AuthMethod::Starter).expect("an identity")
 }
 
 impl Drop for Client {
@@ -183,22 +192,41 @@ impl Drop for Client {
 impl Client {
     /// Says hello to a server of these clusters.
     pub(crate) async fn of(clusters: Arc<InMemory>, settings: Settings) -> Self {
-        let mut client = Self::silent(clusters, settings);
-        let hello = json!({"protocolVersion": "2025-11-25", "capabilities": {},
+        Self::silent(clusters, settings).hello(json!({})).await
+    }
+
+    /// Says hello, able to do that.
+    pub(crate) async fn hello(mut self, capabilities: Value) -> Self {
+        let hello = json!({"protocolVersion": "2025-11-25", "capabilities": capabilities,
             "clientInfo": {"name": "test", "version": "1"}});
-        client.ask("initialize", hello).await;
-        client.tell("notifications/initialized", json!({})).await;
-        client
+        self.ask("initialize", hello).await;
+        self.tell("notifications/initialized", json!({})).await;
+        self
     }
 
     /// Says nothing yet.
     pub(crate) fn silent(clusters: Arc<InMemory>, settings: Settings) -> Self {
+        Self::with(
+            clusters,
+            settings,
+            Options::default(),
+            identity("anna", &["devs"]),
+        )
+    }
+
+    /// The same, of somebody on a server that is made with these.
+    pub(crate) fn with(
+        clusters: Arc<dyn Clusters>,
+        settings: Settings,
+        options: Options,
+        who: Identity,
+    ) -> Self {
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         let records = Arc::new(Records::default());
-        let anna = Identity::new("anna", ["devs"], AuthMethod::Starter).expect("an identity");
-        let mut principal = Principal::local(anna);
+        let mut principal = Principal::local(who);
         principal.source = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
-        let server = Server::new(Arc::new(Starter(principal)), clusters, records.clone(), settings);
+        let door = Arc::new(Starter(principal));
+        let server = Server::with(door, clusters, records.clone(), settings, options);
         let serving = tokio::spawn(async move {
             if let Ok(running) = server.serve(tokio::io::split(theirs)).await {
                 let _ = running.waiting().await;
@@ -211,6 +239,8 @@ impl Client {
             next: 0,
             early: HashMap::new(),
             records,
+            says: None,
+            questions: Vec::new(),
             serving,
         }
     }
@@ -241,6 +271,19 @@ impl Client {
                 "the server is gone"
             );
             let message: Value = serde_json::from_str(&line).expect("a line of JSON");
+            if message["method"] == "elicitation/create" {
+                self.questions.push(
+                    message["params"]["message"]
+                        .as_str()
+                        .expect("a question")
+                        .to_owned(),
+                );
+                if let Some(action) = self.says {
+                    let said = json!({"jsonrpc": "2.0", "id": message["id"], "result": {"action": action, "content": {}}});
+                    self.write(&said).await;
+                }
+                continue;
+            }
             if let Some(id) = message["id"].as_u64() {
                 self.early.insert(id, message);
             }
