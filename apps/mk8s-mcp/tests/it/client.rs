@@ -23,6 +23,10 @@ pub(crate) struct Client {
     from: BufReader<ChildStdout>,
     directory: tempfile::TempDir,
     next: u64,
+    /// What the user says when they are asked; None if they can't be.
+    pub(crate) says: Option<&'static str>,
+    /// What they were asked.
+    pub(crate) questions: Vec<String>,
 }
 
 impl Client {
@@ -48,6 +52,8 @@ impl Client {
             from: BufReader::new(from),
             directory,
             next: 0,
+            says: None,
+            questions: Vec::new(),
         };
         let answer = client.ask("server/discover", json!({}));
         assert!(answer["result"].is_object(), "{answer}");
@@ -60,7 +66,10 @@ impl Client {
         params["_meta"] = json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": {},
+            "io.modelcontextprotocol/clientCapabilities": match self.says {
+                Some(_) => json!({"elicitation": {}}),
+                None => json!({}),
+            },
         });
         self.next += 1;
         let request = json!({"jsonrpc": "2.0", "id": self.next, "method": method, "params": params});
@@ -80,7 +89,16 @@ impl Client {
     /// Calls a tool: whether it failed, and what it says.
     #[track_caller]
     pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> (bool, String) {
-        let answer = self.ask("tools/call", json!({"name": tool, "arguments": arguments}));
+        let mut params = json!({"name": tool, "arguments": arguments});
+        let mut answer = self.ask("tools/call", params.clone());
+        if answer["result"]["resultType"] == "input_required" {
+            let question = &answer["result"]["inputRequests"]["approve"]["params"]["message"];
+            self.questions
+                .push(question.as_str().expect("a question").to_owned());
+            params["requestState"] = answer["result"]["requestState"].clone();
+            params["inputResponses"] = json!({"approve": {"action": self.says, "content": {}}});
+            answer = self.ask("tools/call", params);
+        }
         let text = answer["result"]["content"][0]["text"].as_str();
         let text = text.unwrap_or_else(|| panic!("no text: {answer}\n{}", self.log()));
         (answer["result"]["isError"] == true, text.to_owned())
@@ -100,6 +118,23 @@ impl Client {
         let (is_error, text) = self.call(tool, arguments.clone());
         assert!(is_error, "{tool} {arguments}: {text}");
         text
+    }
+
+    /// Plans a change and applies it.
+    #[track_caller]
+    pub(crate) fn change(&mut self, arguments: Value) -> String {
+        let plan = self.plan(arguments);
+        self.read("change", json!({"plan": plan}))
+    }
+
+    /// Plans a change.
+    #[track_caller]
+    pub(crate) fn plan(&mut self, arguments: Value) -> String {
+        let text = self.read("change", arguments);
+        let (_, rest) = text
+            .split_once("\"plan\": \"")
+            .unwrap_or_else(|| panic!("no plan: {text}"));
+        rest.split('"').next().expect("a plan").to_owned()
     }
 
     /// What was written down so far.

@@ -1,5 +1,6 @@
 //! The program, as a desktop client runs it, on a real cluster.
 
+mod changes;
 mod client;
 mod clients;
 mod planted;
