@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use http::{Method, Request, Response};
 use mk8s_connect::kubeconfig;
 use mk8s_mcp_core::{
-    cluster::{Clusters, KnownCluster},
+    cluster::{Clusters, KnownCluster, Upgraded},
     error::ToolError,
     principal::{Call, Principal},
 };
@@ -15,7 +15,7 @@ use mk8s_model::ClusterName;
 use mk8s_net::{Body, status::Status};
 use mk8s_proxy::{AuditLog, Caller, CredentialsRefused, Inbound, Proxy, decide::AllowAll};
 
-use crate::{config::Contexts, ways::FileWays};
+use crate::{config::Contexts, upgrade, ways::FileWays};
 
 /// The clusters of a kubeconfig.
 pub(crate) struct Kubeconfig {
@@ -95,6 +95,18 @@ impl Clusters for Kubeconfig {
             _ => response,
         }
     }
+
+    async fn upgrade(
+        &self,
+        call: &Call,
+        cluster: &ClusterName,
+        request: Request<()>,
+    ) -> Result<Upgraded, Response<Body>> {
+        if let Err(why) = self.ways.prepare(cluster).await {
+            return Err(Status::unavailable(why.to_string(), 1).into_response());
+        }
+        upgrade::upgrade(self.proxy.clone(), caller(call), cluster.clone(), request).await
+    }
 }
 
 impl Kubeconfig {
@@ -102,23 +114,26 @@ impl Kubeconfig {
         if let Err(why) = self.ways.prepare(cluster).await {
             return Status::unavailable(why.to_string(), 1).into_response();
         }
-        let principal = &call.principal;
-        let caller = Caller {
-            identity: principal.identity.clone(),
-            subject: None,
-            session: None,
-            source: principal.source,
-            until: principal.until,
-            held: None,
-        };
         let inbound = Inbound {
-            caller,
+            caller: caller(call),
             cluster: cluster.clone(),
             request,
             upgrade: None,
             audit_id: None,
         };
         self.proxy.handle(inbound).await
+    }
+}
+
+fn caller(call: &Call) -> Caller {
+    let principal = &call.principal;
+    Caller {
+        identity: principal.identity.clone(),
+        subject: None,
+        session: None,
+        source: principal.source,
+        until: principal.until,
+        held: None,
     }
 }
 

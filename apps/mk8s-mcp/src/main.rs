@@ -8,6 +8,7 @@ mod calls;
 mod config;
 mod contexts;
 mod serve;
+mod upgrade;
 mod ways;
 
 use std::process::ExitCode;

@@ -246,6 +246,7 @@ mod tests {
             path: uri.to_owned(),
             content_type: None,
             body: body.map(str::to_owned),
+            of: None,
         }
     }
 

@@ -6,6 +6,7 @@ mod changes;
 mod discovery;
 mod names;
 mod objects;
+mod upgrade;
 
 use std::{fmt, sync::Arc};
 
@@ -21,6 +22,8 @@ pub(crate) use changes::Done;
 pub use discovery::{Discoveries, Discovery, Resource};
 pub(crate) use names::{check_name, check_namespace, query};
 pub(crate) use objects::{Page, Selection};
+pub use upgrade::{Bytestream, Upgraded};
+pub(crate) use upgrade::{Frames, channels};
 
 use crate::{
     error::ToolError,
@@ -51,6 +54,24 @@ pub trait Clusters: Send + Sync + 'static {
 
     /// Sends a request in the principal's name. What goes wrong on the way is a `Status` answer like the cluster's own.
     async fn send(&self, call: &Call, cluster: &ClusterName, request: Request<Body>) -> Response<Body>;
+
+    /// Sends a request to switch to a WebSocket in the principal's name: it has all headers of one but `Connection` and `Upgrade`.
+    ///
+    /// # Errors
+    /// Whatever was answered instead.
+    async fn upgrade(
+        &self,
+        call: &Call,
+        cluster: &ClusterName,
+        request: Request<()>,
+    ) -> Result<Upgraded, Response<Body>> {
+        let _ = (call, cluster, request);
+        let status = serde_json::json!({"kind": "Status", "code": 501, "reason": "NotImplemented",
+            "message": "there is no connection into pods on the way to this cluster"});
+        let mut response = Response::new(Body::full(status.to_string()));
+        *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
+        Err(response)
+    }
 }
 
 /// One cluster, for one call.
@@ -195,6 +216,7 @@ impl Cluster {
             path: path.to_owned(),
             content_type: body.map(|_| "application/json"),
             body: body.map(Value::to_string),
+            of: None,
         };
         self.send_wire(&wire, accept, Warrant::Reading).await
     }

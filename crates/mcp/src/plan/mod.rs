@@ -98,6 +98,8 @@ pub(crate) struct Wire {
     pub(crate) path: String,
     pub(crate) content_type: Option<&'static str>,
     pub(crate) body: Option<String>,
+    /// Which object it is, where the request itself can't say so: its UID.
+    pub(crate) of: Option<String>,
 }
 
 impl Wire {
@@ -110,6 +112,7 @@ impl Wire {
             &self.path,
             self.content_type.unwrap_or_default(),
             self.body.as_deref().unwrap_or_default(),
+            self.of.as_deref().unwrap_or_default(),
         ];
         for part in parts {
             digest.update((part.len() as u64).to_be_bytes());

@@ -107,6 +107,7 @@ impl Operation {
             path,
             content_type: Some(content_type),
             body: Some(body.to_string()),
+            of: None,
         };
         match self {
             Self::Create { manifest } => Wire {
@@ -114,6 +115,7 @@ impl Operation {
                 path: format!("{}{}", target.collection, managed(false)),
                 content_type: Some("application/json"),
                 body: Some(manifest.to_string()),
+                of: None,
             },
             Self::Apply { manifest, force } => patch(
                 format!("{object}{}", managed(*force)),
@@ -162,6 +164,7 @@ impl Operation {
                     path: format!("{object}{}", query([("dryRun", rehearsed)])),
                     content_type: Some("application/json"),
                     body: Some(options.to_string()),
+                    of: None,
                 }
             }
         }

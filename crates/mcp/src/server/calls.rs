@@ -87,6 +87,7 @@ impl Inner {
                 settings: self.settings.clone(),
                 plans: self.plans.clone(),
                 approver: approver.clone(),
+                forwards: self.forwards.clone(),
             };
             let seconds = self.settings.call_seconds;
             // What a call waits for ends with it: dropped, its requests are cancelled.

@@ -24,7 +24,7 @@ use crate::{
     principal::Principal,
     record::CallLog,
     settings::{Mode, Settings},
-    tools::{self, Tool},
+    tools::{self, Forwards, Tool},
 };
 pub(crate) use approval::{Approver, Consent, Subject};
 pub(crate) use calls::text;
@@ -73,6 +73,7 @@ struct Inner {
     discoveries: Discoveries,
     limits: Limits,
     plans: Arc<Plans>,
+    forwards: Arc<Forwards>,
     tools: Vec<Tool>,
 }
 
@@ -132,6 +133,7 @@ impl Server {
             discoveries: Discoveries::default(),
             limits: Limits::new(settings.calls_per_minute),
             plans: Arc::new(Plans::new(&options.plan_key, options.clock)),
+            forwards: Arc::default(),
             tools: tools::all(&settings, options.is_local),
             settings: Arc::new(settings),
         }))

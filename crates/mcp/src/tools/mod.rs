@@ -10,8 +10,11 @@ mod clusters;
 mod describe;
 mod diagnose;
 mod events;
+mod exec;
 mod get;
 mod logs;
+mod pods;
+mod port_forward;
 mod top;
 mod workload;
 
@@ -22,6 +25,8 @@ use mk8s_model::ClusterName;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::transform_subschemas};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
+
+pub(crate) use port_forward::Forwards;
 
 use crate::{
     answer::{Answer, Content, Keep, Lines, Rank, Section},
@@ -67,13 +72,13 @@ pub(crate) struct Context {
     pub(crate) settings: Arc<Settings>,
     pub(crate) plans: Arc<Plans>,
     pub(crate) approver: Arc<Approver>,
+    pub(crate) forwards: Arc<Forwards>,
 }
 
 /// The tools that there are by these settings, in the order in which they are listed. `is_local`: the server runs on its user's
 /// own machine.
 #[must_use]
 pub fn all(settings: &Settings, is_local: bool) -> Vec<Tool> {
-    let _ = is_local;
     let mut all = vec![
         clusters::tool(),
         get::tool(),
@@ -86,7 +91,10 @@ pub fn all(settings: &Settings, is_local: bool) -> Vec<Tool> {
         api_resources::tool(),
     ];
     if settings.mode != Mode::ReadOnly {
-        all.push(change::tool());
+        all.extend([change::tool(), exec::tool()]);
+        if is_local {
+            all.push(port_forward::tool());
+        }
     }
     all
 }

@@ -7,16 +7,24 @@ use std::{
 };
 
 use async_trait::async_trait;
-use http::{Method, Request, Response, StatusCode};
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use mk8s_mcp_core::{
-    cluster::{Clusters, KnownCluster},
+    cluster::{Clusters, KnownCluster, Upgraded},
     error::ToolError,
     principal::{Call, Principal},
 };
 use mk8s_model::ClusterName;
 use mk8s_net::Body;
 use serde_json::{Value, json};
+use tokio::io::DuplexStream;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, handshake::derive_accept_key, protocol::Role},
+};
+
+use crate::support::Waiting;
 
 /// Clusters `home` and `away`, which share their objects.
 #[derive(Default)]
@@ -35,8 +43,22 @@ struct State {
     /// What a webhook says to every write.
     says: Option<(u16, String)>,
     warns: Option<&'static str>,
+    /// What a container does with whoever enters it.
+    within: Within,
     /// Every request that writes: method, path and body.
     written: Vec<(String, Value)>,
+}
+
+/// What a container does with whoever enters it.
+#[derive(Clone, Default)]
+pub(crate) enum Within {
+    /// Says this on these channels, and ends.
+    Says(Vec<(u8, Vec<u8>)>),
+    /// Says nothing and doesn't end; whoever is in it is counted.
+    Stays(Arc<Waiting>),
+    /// Says back what it hears on channel 0, after the number of a port.
+    #[default]
+    Echoes,
 }
 
 type Answer = Result<(StatusCode, Value), (u16, &'static str, String)>;
@@ -77,6 +99,10 @@ impl Api {
 
     pub(crate) fn warns(&self, warning: &'static str) {
         self.state().warns = Some(warning);
+    }
+
+    pub(crate) fn within(&self, within: Within) {
+        self.state().within = within;
     }
 
     /// Requests that wrote, and weren't rehearsed.
@@ -255,6 +281,55 @@ impl Clusters for Api {
             response.headers_mut().insert("warning", value);
         }
         response
+    }
+
+    async fn upgrade(
+        &self,
+        _: &Call,
+        _: &ClusterName,
+        request: Request<()>,
+    ) -> Result<Upgraded, Response<Body>> {
+        let mut state = self.state();
+        state
+            .written
+            .push((format!("{} {}", request.method(), request.uri()), Value::Null));
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        tokio::spawn(within(state.within.clone(), theirs));
+        let asked = request.headers();
+        let mut headers = HeaderMap::new();
+        headers.insert("sec-websocket-protocol", asked["sec-websocket-protocol"].clone());
+        let accept = derive_accept_key(asked["sec-websocket-key"].as_bytes());
+        headers.insert("sec-websocket-accept", accept.parse().expect("a header"));
+        Ok(Upgraded {
+            headers,
+            stream: Box::new(ours),
+        })
+    }
+}
+
+async fn within(within: Within, stream: DuplexStream) {
+    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
+    let message = |channel: u8, bytes: &[u8]| Message::Binary([&[channel], bytes].concat().into());
+    match within {
+        Within::Says(all) => {
+            for (channel, bytes) in all {
+                let _ = socket.send(message(channel, &bytes)).await;
+            }
+            let _ = socket.close(None).await;
+        }
+        Within::Stays(waiting) => {
+            waiting.change(1);
+            while let Some(Ok(_)) = socket.next().await {}
+            waiting.change(-1);
+        }
+        Within::Echoes => {
+            for channel in [0, 1] {
+                let _ = socket.send(message(channel, &80_u16.to_le_bytes())).await;
+            }
+            while let Some(Ok(Message::Binary(heard))) = socket.next().await {
+                let _ = socket.send(Message::Binary(heard)).await;
+            }
+        }
     }
 }
 

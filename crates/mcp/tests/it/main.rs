@@ -9,6 +9,7 @@ mod budget;
 mod changes;
 mod corpus;
 mod ends;
+mod entering;
 mod fence;
 mod fleet;
 mod large;

@@ -51,6 +51,26 @@ async fn a_server_that_only_reads_has_no_tools_that_change_and_knows_none() {
     }
 }
 
+#[tokio::test]
+async fn the_list_of_tools_depends_on_the_mode_and_the_machine() {
+    for (mode, is_local, more) in [
+        (Mode::ReadOnly, true, &[][..]),
+        (Mode::NonDestructive, true, &["change", "exec", "port_forward"]),
+        (Mode::Full, true, &["change", "exec", "port_forward"]),
+        (Mode::Full, false, &["change", "exec"]),
+    ] {
+        let options = mk8s_mcp_core::server::Options {
+            is_local,
+            ..Default::default()
+        };
+        let anna = crate::support::identity("anna", &[]);
+        let mut client = Client::with(shop(), of(mode, false), options, anna)
+            .hello(json!({}))
+            .await;
+        assert_eq!(names(&mut client).await[9..], *more, "{mode:?} {is_local}");
+    }
+}
+
 fn web(operation: &str) -> Value {
     json!({"operation": operation, "kind": "deploy", "name": "web", "namespace": "shop"})
 }

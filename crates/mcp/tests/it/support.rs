@@ -14,7 +14,7 @@ use mk8s_mcp_core::{
     error::ToolError,
     principal::{Call, Principal},
     record::{CallLog, CallRecord},
-    server::{Options, Server, Starter},
+    server::{Door, Options, Server, Starter},
     settings::Settings,
 };
 use mk8s_model::{AuthMethod, ClusterName, Identity};
@@ -44,7 +44,7 @@ impl Waiting {
         *self.0.lock().expect("not poisoned")
     }
 
-    fn change(&self, by: isize) {
+    pub(crate) fn change(&self, by: isize) {
         let mut count = self.0.lock().expect("not poisoned");
         *count = count.checked_add_signed(by).expect("not below none");
     }
@@ -221,11 +221,20 @@ impl Client {
         options: Options,
         who: Identity,
     ) -> Self {
-        let (ours, theirs) = tokio::io::duplex(1 << 20);
-        let records = Arc::new(Records::default());
         let mut principal = Principal::local(who);
         principal.source = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
-        let door = Arc::new(Starter(principal));
+        Self::at(Arc::new(Starter(principal)), clusters, settings, options)
+    }
+
+    /// The same, who they are being a door's to say.
+    pub(crate) fn at(
+        door: Arc<dyn Door>,
+        clusters: Arc<dyn Clusters>,
+        settings: Settings,
+        options: Options,
+    ) -> Self {
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        let records = Arc::new(Records::default());
         let server = Server::with(door, clusters, records.clone(), settings, options);
         let serving = tokio::spawn(async move {
             if let Ok(running) = server.serve(tokio::io::split(theirs)).await {
