@@ -3,6 +3,7 @@
 mod changes;
 mod client;
 mod clients;
+mod entering;
 mod planted;
 mod reading;
 mod rights;

@@ -17,6 +17,7 @@ use http::Method;
 use jiff::Timestamp;
 use mk8s_model::{ClusterName, Identity};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -57,11 +58,65 @@ pub(crate) struct Target {
     pub(crate) collection: String,
 }
 
-/// An object's state when a plan was made.
+/// An object's state when a plan was made. Of its resourceVersion nothing is kept: controllers tell in `status` what they see, and a
+/// workload that fails, which is when it is changed, has another one every few seconds. It is read again for the write itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Seen {
-    pub(crate) uid: String,
-    pub(crate) version: String,
+    uid: String,
+    /// SHA-256 of what people say of it.
+    state: [u8; 32],
+}
+
+/// The one object in the one version that a request is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AsSeen<'a> {
+    uid: &'a str,
+    version: &'a str,
+}
+
+/// What each write changes, and what controllers say.
+const OTHERS: &[&str] = &["resourceVersion", "managedFields", "generation"];
+const REVISION: &str = "deployment.kubernetes.io/revision";
+
+impl Seen {
+    /// By what an object's state is known.
+    ///
+    /// # Errors
+    /// If it has no UID or resourceVersion.
+    pub(crate) fn of(object: &Value) -> Result<Self, ToolError> {
+        let mut said = object.clone();
+        if let Some(said) = said.as_object_mut() {
+            said.remove("status");
+            if let Some(metadata) = said.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.retain(|key, _| !OTHERS.contains(&key.as_str()));
+                if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+                    annotations.remove(REVISION);
+                }
+                metadata.retain(|_, value| value.as_object().is_none_or(|map| !map.is_empty()));
+            }
+        }
+        Ok(Self {
+            uid: AsSeen::of(object)?.uid.to_owned(),
+            // A map's keys are sorted.
+            state: Sha256::digest(said.to_string()).into(),
+        })
+    }
+}
+
+impl<'a> AsSeen<'a> {
+    /// The object as it is.
+    ///
+    /// # Errors
+    /// If it has no UID or resourceVersion.
+    pub(crate) fn of(object: &'a Value) -> Result<Self, ToolError> {
+        let text = |key: &str| object["metadata"][key].as_str().filter(|text| !text.is_empty());
+        match (text("uid"), text("resourceVersion")) {
+            (Some(uid), Some(version)) => Ok(Self { uid, version }),
+            _ => Err(ToolError::Denied(
+                "the object has no uid and resourceVersion, so it can't be changed safely".to_owned(),
+            )),
+        }
+    }
 }
 
 /// What shall be done with what, in which state.
@@ -131,7 +186,31 @@ pub struct Approved {
 }
 
 impl Approved {
-    /// The only way to one.
+    /// Of a planned change, of the object as it is now.
+    ///
+    /// # Errors
+    /// If it was another change that was approved of, or the object isn't as it was planned for.
+    pub(crate) fn change(
+        plan: &Plan,
+        operation: &Operation,
+        now: Option<&Value>,
+        consent: &Consent,
+    ) -> Result<Self, ToolError> {
+        plan.check_state(now)?;
+        if consent.digest() != plan.digest(operation) {
+            return Err(ToolError::Denied(
+                "what was approved of isn't what would be done: plan it again".to_owned(),
+            ));
+        }
+        let seen = now.map(AsSeen::of).transpose()?;
+        Ok(Self {
+            cluster: plan.target.cluster.clone(),
+            wire: operation.wire(&plan.target, seen, false),
+            harm: plan.harm,
+        })
+    }
+
+    /// Of a request as it is.
     ///
     /// # Errors
     /// If it was another request that was approved of.
@@ -241,6 +320,34 @@ impl Plan {
             harm,
             carried: Carried::Digest([0; 32]),
         }
+    }
+
+    /// Whether the object is as it was.
+    ///
+    /// # Errors
+    /// If not.
+    pub(crate) fn check_state(&self, now: Option<&Value>) -> Result<(), ToolError> {
+        if now.map(Seen::of).transpose()? == self.seen {
+            return Ok(());
+        }
+        Err(ToolError::Denied(
+            "the object has changed since it was planned: plan it again".to_owned(),
+        ))
+    }
+
+    /// What somebody is asked to approve of: this, of the object in this state.
+    pub(crate) fn digest(&self, operation: &Operation) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(
+            operation
+                .wire(&self.target, None, false)
+                .digest(&self.target.cluster),
+        );
+        if let Some(seen) = &self.seen {
+            digest.update(seen.state);
+            digest.update(&seen.uid);
+        }
+        digest.finalize().into()
     }
 
     /// What shall be done: what the plan holds, or what was repeated with it.

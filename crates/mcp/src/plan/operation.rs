@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Seen, Target, Wire};
+use super::{AsSeen, Target, Wire};
 use crate::cluster::query;
 
 /// Who manages the fields that we set.
@@ -90,7 +90,7 @@ impl Operation {
     }
 
     /// The request. It takes effect only on the object as it was seen; what wasn't there mustn't be there.
-    pub(crate) fn wire(&self, target: &Target, seen: Option<&Seen>, rehearse: bool) -> Wire {
+    pub(crate) fn wire(&self, target: &Target, seen: Option<AsSeen<'_>>, rehearse: bool) -> Wire {
         let object = format!("{}/{}", target.collection, target.name);
         let rehearsed = rehearse.then(|| "All".to_owned());
         let managed = |force: bool| {
@@ -172,19 +172,19 @@ impl Operation {
 }
 
 /// The same, for an object in this state alone: an API server compares it with the one it has.
-fn as_seen(mut body: Value, seen: Option<&Seen>) -> Value {
+fn as_seen(mut body: Value, seen: Option<AsSeen<'_>>) -> Value {
     if let (Some(seen), Some(object)) = (seen, body.as_object_mut()) {
         let metadata = object.entry("metadata").or_insert_with(|| json!({}));
         if let Some(metadata) = metadata.as_object_mut() {
-            metadata.insert("uid".to_owned(), seen.uid.clone().into());
-            metadata.insert("resourceVersion".to_owned(), seen.version.clone().into());
+            metadata.insert("uid".to_owned(), seen.uid.into());
+            metadata.insert("resourceVersion".to_owned(), seen.version.into());
         }
     }
     body
 }
 
 /// The same for a JSON Patch, which has tests of its own.
-fn tested(operations: &Value, seen: Option<&Seen>) -> Value {
+fn tested(operations: &Value, seen: Option<AsSeen<'_>>) -> Value {
     let mut all = Vec::new();
     if let Some(seen) = seen {
         all.push(json!({"op": "test", "path": "/metadata/uid", "value": seen.uid}));

@@ -43,6 +43,8 @@ struct State {
     /// What a webhook says to every write.
     says: Option<(u16, String)>,
     warns: Option<&'static str>,
+    /// Whether somebody else is faster than the next write.
+    is_raced: bool,
     /// What a container does with whoever enters it.
     within: Within,
     /// Every request that writes: method, path and body.
@@ -99,6 +101,11 @@ impl Api {
 
     pub(crate) fn warns(&self, warning: &'static str) {
         self.state().warns = Some(warning);
+    }
+
+    /// Lets somebody else write between the next write's last look and the write.
+    pub(crate) fn race(&self) {
+        self.state().is_raced = true;
     }
 
     pub(crate) fn within(&self, within: Within) {
@@ -163,6 +170,12 @@ impl State {
             Method::DELETE => body["dryRun"] == json!(["All"]),
             _ => query.contains("dryRun=All"),
         };
+        if !is_rehearsed && std::mem::take(&mut self.is_raced) {
+            let mut theirs = self.objects.get(object).cloned().unwrap_or_else(|| body.clone());
+            theirs["metadata"]["labels"] = json!({"theirs": "yes"});
+            let created = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap_or_default());
+            self.store(if *method == Method::POST { &created } else { object }, theirs);
+        }
         let conflict = |what: &str| Err((409, "Conflict", format!("Operation cannot be fulfilled: {what}")));
         match *method {
             Method::POST => {

@@ -293,7 +293,8 @@ async fn an_object_that_changed_since_is_left_alone() {
     let mut client = client(&api, full()).await;
     let touch = |api: &Api| {
         let mut web = api.object(WEB).expect("web");
-        web["metadata"]["labels"] = json!({"touched": "yes"});
+        let version = web["metadata"]["resourceVersion"].clone();
+        web["metadata"]["labels"] = json!({"touched": version});
         api.put(WEB, web);
     };
     let plan = plan_in(&client.plan(scale(5)).await);
@@ -347,6 +348,71 @@ async fn an_object_that_changed_since_is_left_alone() {
     let (is_error, text) = rounds.answer(&plan, &question["requestState"], "accept").await;
     assert!(is_error && text.contains("has changed since"), "{text}");
     assert_eq!(api.written(), [""; 0]);
+}
+
+#[tokio::test]
+async fn whoever_writes_while_the_user_thinks_or_after_wins() {
+    let api = shop();
+    let mut client = client(&api, full()).await;
+    let touched = api.clone();
+    client.meanwhile = Some(Box::new(move || {
+        let mut web = touched.object(WEB).expect("web");
+        web["spec"]["paused"] = true.into();
+        touched.put(WEB, web);
+    }));
+    let plan = plan_in(&client.plan(scale(5)).await);
+    let text = client.refused(json!({"plan": plan})).await;
+    assert!(text.contains("has changed since it was planned"), "{text}");
+    client.meanwhile = None;
+    let create = json!({"operation": "create", "namespace": "shop", "manifest":
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new"}, "data": {"a": "b"}}});
+    for arguments in [
+        scale(6),
+        json!({"operation": "patch", "kind": "deploy", "name": "web", "namespace": "shop",
+            "patch": {"spec": {"replicas": 6}}}),
+        json!({"operation": "delete", "kind": "deploy", "name": "web", "namespace": "shop"}),
+        create,
+    ] {
+        let plan = plan_in(&client.plan(arguments.clone()).await);
+        api.race();
+        let text = client.refused(json!({"plan": plan})).await;
+        assert!(
+            text.contains("isn't as it was planned for"),
+            "{arguments}: {text}"
+        );
+    }
+    let web = api.object(WEB).expect("web");
+    assert_eq!(
+        (&web["spec"]["replicas"], &web["metadata"]["labels"]["theirs"]),
+        (&json!(2), &json!("yes"))
+    );
+    // A JSON Patch has its own way to say that.
+    let patch = json!({"operation": "patch", "kind": "deploy", "name": "web", "namespace": "shop",
+        "patch": [{"op": "replace", "path": "/spec/replicas", "value": 6}]});
+    let plan = plan_in(&client.plan(patch).await);
+    api.race();
+    client.refused(json!({"plan": plan})).await;
+    assert_eq!(api.object(WEB).expect("web")["spec"]["replicas"], 2);
+}
+
+#[tokio::test]
+async fn what_controllers_say_of_an_object_makes_no_plan_stale() {
+    let api = shop();
+    let mut client = client(&api, full()).await;
+    let status = api.clone();
+    let number = std::sync::atomic::AtomicU64::new(0);
+    let churn = move || {
+        let mut web = status.object(WEB).expect("web");
+        web["status"] = json!({"readyReplicas": number.fetch_add(1, Ordering::SeqCst)});
+        web["metadata"]["annotations"] = json!({"deployment.kubernetes.io/revision": "3"});
+        status.put(WEB, web);
+    };
+    let plan = plan_in(&client.plan(scale(5)).await);
+    churn();
+    client.meanwhile = Some(Box::new(churn));
+    let (is_error, text) = client.call("change", json!({"plan": plan})).await;
+    assert!(!is_error, "{text}");
+    assert_eq!(api.object(WEB).expect("web")["spec"]["replicas"], 5);
 }
 
 #[tokio::test(start_paused = true)]

@@ -175,6 +175,8 @@ pub(crate) struct Client {
     pub(crate) says: Option<&'static str>,
     /// What they were asked.
     pub(crate) questions: Vec<String>,
+    /// What happens while they think about it.
+    pub(crate) meanwhile: Option<Box<dyn Fn() + Send>>,
     serving: JoinHandle<()>,
 }
 
@@ -250,6 +252,7 @@ impl Client {
             records,
             says: None,
             questions: Vec::new(),
+            meanwhile: None,
             serving,
         }
     }
@@ -287,6 +290,9 @@ impl Client {
                         .expect("a question")
                         .to_owned(),
                 );
+                if let Some(meanwhile) = &self.meanwhile {
+                    meanwhile();
+                }
                 if let Some(action) = self.says {
                     let said = json!({"jsonrpc": "2.0", "id": message["id"], "result": {"action": action, "content": {}}});
                     self.write(&said).await;

@@ -46,16 +46,11 @@ pub(super) async fn apply(
     context.approver.note(operation.word(), Some(plan.nonce));
     let cluster = context.cluster(Some(plan.target.cluster.as_str())).await?;
     let before = draft::now(&cluster, &plan.target).await?;
-    if before.as_ref().map(draft::seen).transpose()? != plan.seen {
-        return Err(ToolError::Denied(
-            "the object has changed since it was planned: plan it again".to_owned(),
-        ));
-    }
-    let wire = operation.wire(&plan.target, plan.seen.as_ref(), false);
-    let draft = Draft::again(cluster, plan.target, operation, before, plan.harm);
+    plan.check_state(before.as_ref())?;
+    let draft = Draft::again(cluster, plan.target.clone(), operation, before, plan.harm);
     let subject = Subject {
         nonce: Some(plan.nonce),
-        digest: wire.digest(&draft.target.cluster),
+        digest: plan.digest(&draft.operation),
     };
     let question = async || {
         let rehearsed = draft.rehearse(context).await?;
@@ -63,7 +58,9 @@ pub(super) async fn apply(
         Ok(server::text(question, &context.settings).text)
     };
     let consent = context.approver.ask(subject, question).await?;
-    let approved = Approved::of(draft.target.cluster.clone(), wire, plan.harm, &consent)?;
+    // They may have thought about it for minutes.
+    let now = draft::now(&draft.cluster, &draft.target).await?;
+    let approved = Approved::change(&plan, &draft.operation, now.as_ref(), &consent)?;
     let done = draft.cluster.make(&approved).await;
     Ok(tell::done(&draft, done.map_err(|error| draft.failed(error))?))
 }

@@ -13,7 +13,7 @@ use crate::{
     answer::{Diff, item_name, step},
     cluster::{ApiError, Cluster, Done, Resource, check_name, check_namespace},
     error::ToolError,
-    plan::{Harm, Operation, PatchForm, Seen, Target},
+    plan::{AsSeen, Harm, Operation, PatchForm, Seen, Target},
     render::{EnvPolicy, redact::Redactor},
     tools::{Context, text},
 };
@@ -156,12 +156,12 @@ impl Draft {
 
     /// What a plan of it is for.
     pub(super) fn seen(&self) -> Result<Option<Seen>, ToolError> {
-        self.before.as_ref().map(seen).transpose()
+        self.before.as_ref().map(Seen::of).transpose()
     }
 
     /// Asks the API server what would happen, and refuses what the mode doesn't let happen.
     pub(super) async fn rehearse(&self, context: &Context) -> Result<Rehearsed, ToolError> {
-        let seen = self.seen()?;
+        let seen = self.before.as_ref().map(AsSeen::of).transpose()?;
         let taken = match &self.operation {
             Operation::Apply {
                 manifest,
@@ -171,7 +171,7 @@ impl Draft {
                     manifest: manifest.clone(),
                     force: false,
                 };
-                let wire = gently.wire(&self.target, seen.as_ref(), true);
+                let wire = gently.wire(&self.target, seen, true);
                 match self.cluster.rehearse(&wire).await {
                     Err(ApiError::Refused {
                         code: 409, message, ..
@@ -181,7 +181,7 @@ impl Draft {
             }
             _ => None,
         };
-        let wire = self.operation.wire(&self.target, seen.as_ref(), true);
+        let wire = self.operation.wire(&self.target, seen, true);
         let done = self.cluster.rehearse(&wire).await;
         let Done { object, warnings, .. } = done.map_err(|error| self.failed(error))?;
         let after = match (&self.operation, &self.before) {
@@ -383,23 +383,6 @@ pub(super) async fn now(cluster: &Cluster, target: &Target) -> Result<Option<Val
         Err(ApiError::Refused { code: 404, .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-/// By what an object's state is known.
-pub(super) fn seen(object: &Value) -> Result<Seen, ToolError> {
-    let (uid, version) = (
-        text(object, "/metadata/uid"),
-        text(object, "/metadata/resourceVersion"),
-    );
-    if uid.is_empty() || version.is_empty() {
-        return Err(ToolError::Denied(
-            "the object has no uid and resourceVersion, so it can't be changed safely".to_owned(),
-        ));
-    }
-    Ok(Seen {
-        uid: uid.to_owned(),
-        version: version.to_owned(),
-    })
 }
 
 /// Whether the user may: asked first, so that a missing right is named before anything else goes wrong.
