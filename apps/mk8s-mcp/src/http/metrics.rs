@@ -113,6 +113,7 @@ impl CallLog for Counted {
             CallOutcome::Answered => "answered",
             CallOutcome::Failed => "failed",
             CallOutcome::Denied => "denied",
+            CallOutcome::Asked => "asked",
             CallOutcome::Cancelled => "cancelled",
             CallOutcome::Subscribed => "subscribed",
             CallOutcome::Ended => "ended",

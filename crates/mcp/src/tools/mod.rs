@@ -5,12 +5,16 @@
 
 mod api_resources;
 mod can_i;
+mod change;
 mod clusters;
 mod describe;
 mod diagnose;
 mod events;
+mod exec;
 mod get;
 pub(crate) mod logs;
+mod pods;
+mod port_forward;
 mod top;
 mod workload;
 
@@ -22,19 +26,26 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::transfor
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
+pub(crate) use port_forward::Forwards;
+
 use crate::{
     answer::{Answer, Content, Keep, Lines, Rank, Section},
     cluster::{Cluster, Clusters, Discoveries, KnownCluster, Resource},
     error::ToolError,
     guard::Guard,
+    plan::Plans,
     principal::Call,
-    settings::Settings,
+    server::Approver,
+    settings::{Mode, Settings},
 };
 
 /// How many clusters are asked at a time.
 const AT_ONCE: usize = 8;
 /// What is read of one answer of one of several clusters, at least, in bytes. Together they may have what one has.
 const LEAST_READ: usize = 4 << 20;
+
+/// Those that do more than read.
+const CHANGING: &[&str] = &["change", "exec", "port_forward"];
 
 /// A tool as clients see it, and how it is called.
 pub struct Tool {
@@ -59,12 +70,16 @@ pub(crate) struct Context {
     pub(crate) discoveries: Discoveries,
     pub(crate) guard: Arc<Guard>,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) plans: Arc<Plans>,
+    pub(crate) approver: Arc<Approver>,
+    pub(crate) forwards: Arc<Forwards>,
 }
 
-/// All tools, in the order in which they are listed.
+/// The tools that there are by these settings, in the order in which they are listed. `is_local`: the server runs on its user's
+/// own machine.
 #[must_use]
-pub fn all() -> Vec<Tool> {
-    vec![
+pub fn all(settings: &Settings, is_local: bool) -> Vec<Tool> {
+    let mut all = vec![
         clusters::tool(),
         get::tool(),
         describe::tool(),
@@ -74,7 +89,19 @@ pub fn all() -> Vec<Tool> {
         diagnose::tool(),
         can_i::tool(),
         api_resources::tool(),
-    ]
+    ];
+    if settings.mode != Mode::ReadOnly {
+        all.extend([change::tool(), exec::tool()]);
+        if is_local {
+            all.push(port_forward::tool());
+        }
+    }
+    all
+}
+
+/// Whether a tool does more than read.
+pub(crate) fn changes(tool: &Tool) -> bool {
+    CHANGING.contains(&tool.name)
 }
 
 impl Tool {
