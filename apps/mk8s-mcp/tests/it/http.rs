@@ -234,10 +234,11 @@ async fn a_call_ends_when_its_client_goes() {
     let call = served.call(None, "get", json!({"kind": "pods"}));
     // Once the cluster is asked, the client goes.
     let asked = tokio::task::spawn_blocking(move || silent.accept().expect("a connection"));
-    tokio::select! {
+    // The connection stays: its end would be an answer, too.
+    let _connection = tokio::select! {
         _ = call => panic!("the cluster said nothing"),
-        connection = asked => drop(connection),
-    }
+        connection = asked => connection,
+    };
     eventually("the call has ended", || {
         let audit = served.audit();
         let call = audit.iter().find(|line| line["stage"] == "call")?;

@@ -84,6 +84,14 @@ pub trait Clusters: Send + Sync + 'static {
         self.list(principal).await
     }
 
+    /// The one that is meant: the one of that name, or without a name the default. Whoever knows it without listing all says it so.
+    ///
+    /// # Errors
+    /// If there is none, or none for the principal, or that can't be found out now.
+    async fn choose(&self, principal: &Principal, asked: Option<&str>) -> Result<ClusterName, ToolError> {
+        choose(&self.list(principal).await?, asked)
+    }
+
     /// Sends a request in the principal's name. What goes wrong on the way is a `Status` answer like the cluster's own.
     async fn send(&self, call: &Call, cluster: &ClusterName, request: Request<Body>) -> Response<Body>;
 
@@ -308,6 +316,28 @@ impl Cluster {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
         Ok(request)
+    }
+}
+
+/// A cluster that isn't known and one that isn't for this user are told alike.
+fn choose(known: &[KnownCluster], asked: Option<&str>) -> Result<ClusterName, ToolError> {
+    match asked {
+        Some(asked) => known
+            .iter()
+            .find(|known| known.name.as_str() == asked)
+            .map(|known| known.name.clone())
+            .ok_or_else(|| {
+                ToolError::NoCluster(asked.chars().filter(|c| !c.is_control()).take(80).collect())
+            }),
+        None => match (known.iter().find(|known| known.is_default), known) {
+            (Some(default), _) => Ok(default.name.clone()),
+            (None, [only]) => Ok(only.name.clone()),
+            (None, []) => Err(ToolError::Denied("there is no cluster for you".to_owned())),
+            (None, _) => Err(ToolError::Arguments(format!(
+                "there are {} clusters: name one in \"cluster\" (the tool \"clusters\" lists them)",
+                known.len()
+            ))),
+        },
     }
 }
 

@@ -201,24 +201,24 @@ fn plain(schema: &mut Schema) {
 impl Context {
     /// The cluster that is meant.
     pub(crate) async fn cluster(&self, asked: Option<&str>) -> Result<Cluster, ToolError> {
-        let known = self.clusters.list(&self.call.principal).await?;
         if asked == Some("*") {
             return Err(ToolError::arguments(
                 "name one cluster: this tool asks one at a time",
             ));
         }
-        choose(&known, asked).map(|name| self.open(name))
+        let name = self.clusters.choose(&self.call.principal, asked).await?;
+        Ok(self.open(name))
     }
 
     /// The clusters that are meant: one, or by `*` all of them.
     pub(crate) async fn several(&self, asked: Option<&str>) -> Result<Vec<Cluster>, ToolError> {
-        let known = self.clusters.list(&self.call.principal).await?;
         if asked == Some("*") {
+            let known = self.clusters.list(&self.call.principal).await?;
             let share = self.settings.read_bytes / known.len().clamp(1, AT_ONCE);
             let open = |known: KnownCluster| self.open_for(known.name, share.max(LEAST_READ));
             return Ok(known.into_iter().map(open).collect());
         }
-        Ok(vec![self.open(choose(&known, asked)?)])
+        Ok(vec![self.cluster(asked).await?])
     }
 
     pub(crate) fn open(&self, name: ClusterName) -> Cluster {
@@ -289,28 +289,6 @@ fn of_cluster(cluster: &ClusterName, mut section: Section) -> Section {
         None => format!("cluster {cluster}"),
     });
     section
-}
-
-/// A cluster that isn't known and one that isn't for this user are told alike.
-fn choose(known: &[KnownCluster], asked: Option<&str>) -> Result<ClusterName, ToolError> {
-    match asked {
-        Some(asked) => known
-            .iter()
-            .find(|known| known.name.as_str() == asked)
-            .map(|known| known.name.clone())
-            .ok_or_else(|| {
-                ToolError::NoCluster(asked.chars().filter(|c| !c.is_control()).take(80).collect())
-            }),
-        None => match (known.iter().find(|known| known.is_default), known) {
-            (Some(default), _) => Ok(default.name.clone()),
-            (None, [only]) => Ok(only.name.clone()),
-            (None, []) => Err(ToolError::Denied("there is no cluster for you".to_owned())),
-            (None, _) => Err(ToolError::Arguments(format!(
-                "there are {} clusters: name one in \"cluster\" (the tool \"clusters\" lists them)",
-                known.len()
-            ))),
-        },
-    }
 }
 
 /// `15m`, `2h`, `1d` in seconds.
