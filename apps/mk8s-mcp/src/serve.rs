@@ -36,7 +36,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     info!(kubeconfig = %config.kubeconfig.display(), audit = %config.audit_file.display(), "ready");
     let (from, to) = rmcp::transport::stdio();
     let from = server.hearing(from);
-    match server.serve((from, to)).await {
+    // Boxed, because it is large, and only the beginning.
+    match Box::pin(server.serve((from, to))).await {
         Ok(running) => {
             running.waiting().await?;
             Ok(())

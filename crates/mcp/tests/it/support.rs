@@ -313,7 +313,7 @@ impl Client {
         let serving = tokio::spawn(async move {
             let (from, to) = tokio::io::split(theirs);
             let from = server.hearing(from);
-            if let Ok(running) = server.serve((from, to)).await {
+            if let Ok(running) = Box::pin(server.serve((from, to))).await {
                 let _ = running.waiting().await;
             }
         });
