@@ -44,6 +44,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- fail "clusterName: with capiMode the cluster is called by capiMode.managementName" }}
 {{- end }}
 {{- end }}
+{{- if and .Values.allowAnonymous (ne .Values.mode "read-only") (not .Values.dryRun) }}
+{{- fail "mode: who approves of a change must be known: set oauth instead of allowAnonymous, or dryRun=true" }}
+{{- end }}
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) }}
 {{- fail "ingress.host is needed with ingress.enabled" }}
 {{- end }}
