@@ -172,7 +172,12 @@ impl Inner {
                 };
             }
         };
-        let rendered = self.text(answer);
+        let settings = self.settings.clone();
+        // What is large takes a while, and others' requests are on this thread, too.
+        let rendered = tokio::task::spawn_blocking(move || text(answer, &settings)).await;
+        // It panicked, which is ours to mend: nothing of the answer is told.
+        let rendered =
+            rendered.unwrap_or_else(|_| self.text(Answer::error("error: no text could be made", None)));
         recording.end(outcome, rendered.redactions, rendered.tokens);
         Made { rendered, error }
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Context, Tool, count, read, schema, seconds, text, workload};
 use crate::{
     answer::{Answer, Content, Keep, Lines, Rank, Section, name},
-    cluster::{Cluster, query},
+    cluster::{ApiError, Cluster, query},
     error::ToolError,
     render::redact,
 };
@@ -19,6 +19,8 @@ const SEARCHED: u32 = 5_000;
 const MOST_LINES: u32 = 20_000;
 /// What is kept of one container's log, in bytes: its end.
 const KEPT: usize = 2 << 20;
+/// What is made readable at once, in bytes: it takes a millisecond or two.
+const AT_ONCE: usize = 64 << 10;
 /// Pods of a workload whose logs are read.
 const PODS: usize = 5;
 /// A pattern may not be larger than this, compiled, in bytes.
@@ -196,13 +198,23 @@ pub(crate) async fn fetch(cluster: &Cluster, pod: &Value, wanted: &Wanted) -> Re
         ("tailLines", Some(wanted.lines.to_string())),
     ]);
     let (bytes, left_out) = cluster.tail(&format!("{path}/log{query}"), KEPT).await?;
+    let lines = if bytes.len() < AT_ONCE {
+        told(&bytes)
+    } else {
+        // Others' requests are on this thread, too.
+        tokio::task::spawn_blocking(move || told(&bytes))
+            .await
+            .map_err(|error| ApiError::Unreadable(error.to_string()))?
+    };
+    Ok(Log { lines, left_out })
+}
+
+/// The lines of a log, with nothing secret in them.
+fn told(bytes: &[u8]) -> Vec<String> {
     let mut stream = redact::Stream::default();
-    let mut told = stream.feed(&bytes);
+    let mut told = stream.feed(bytes);
     told.push_str(&stream.finish());
-    Ok(Log {
-        lines: told.lines().map(str::to_owned).collect(),
-        left_out,
-    })
+    told.lines().map(str::to_owned).collect()
 }
 
 impl Log {
