@@ -13,6 +13,7 @@ mod spent;
 
 use std::{fmt, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use http::Method;
 use jiff::Timestamp;
 use mk8s_model::{ClusterName, Identity};
@@ -24,7 +25,7 @@ use uuid::Uuid;
 pub use seal::PlanKey;
 pub(crate) use {
     harm::Harm,
-    operation::{Operation, PatchForm, Propagation, Step},
+    operation::{MANAGER, Operation, PatchForm, Propagation, Step},
     seal::{Purpose, Seals},
     spent::Spent,
 };
@@ -63,8 +64,8 @@ pub(crate) struct Target {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Seen {
     uid: String,
-    /// SHA-256 of what people say of it.
-    state: [u8; 32],
+    /// SHA-256 of what people say of it, in base64.
+    state: String,
 }
 
 /// The one object in the one version that a request is for.
@@ -98,7 +99,7 @@ impl Seen {
         Ok(Self {
             uid: AsSeen::of(object)?.uid.to_owned(),
             // A map's keys are sorted.
-            state: Sha256::digest(said.to_string()).into(),
+            state: STANDARD_NO_PAD.encode(Sha256::digest(said.to_string())),
         })
     }
 }
@@ -136,7 +137,7 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Carried {
     Whole(Operation),
-    Digest([u8; 32]),
+    Digest(String),
 }
 
 /// A plan as it is told.
@@ -318,7 +319,7 @@ impl Plan {
             target,
             seen,
             harm,
-            carried: Carried::Digest([0; 32]),
+            carried: Carried::Digest(String::new()),
         }
     }
 
@@ -344,7 +345,7 @@ impl Plan {
                 .digest(&self.target.cluster),
         );
         if let Some(seen) = &self.seen {
-            digest.update(seen.state);
+            digest.update(&seen.state);
             digest.update(&seen.uid);
         }
         digest.finalize().into()

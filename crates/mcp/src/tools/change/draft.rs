@@ -13,10 +13,14 @@ use crate::{
     answer::{Diff, item_name, step},
     cluster::{ApiError, Cluster, Done, Resource, check_name, check_namespace},
     error::ToolError,
-    plan::{AsSeen, Harm, Operation, PatchForm, Seen, Target},
+    plan::{Harm, MANAGER, Operation, PatchForm, Seen, Target},
     render::{EnvPolicy, redact::Redactor},
-    tools::{Context, text},
+    tools::{Context, each, text},
 };
+
+/// What is said of others' fields.
+const OWNED: &str = "others manage fields that the manifest sets. Don't delete the object, and don't send it again: leave those fields out, \
+                     take their values, or ask your user whether they want \"force\"";
 
 /// A change that is understood.
 pub(super) struct Draft {
@@ -161,8 +165,14 @@ impl Draft {
 
     /// Asks the API server what would happen, and refuses what the mode doesn't let happen.
     pub(super) async fn rehearse(&self, context: &Context) -> Result<Rehearsed, ToolError> {
-        let seen = self.before.as_ref().map(AsSeen::of).transpose()?;
+        // Whatever version it has by now: a plan is held to what it saw when it is applied.
         let taken = match &self.operation {
+            Operation::Apply { manifest, force } if self.target.kind == "Secret" => {
+                match owned(manifest, self.before.as_ref()) {
+                    Some(owned) if !force => return Err(ToolError::Rejected(OWNED.to_owned(), owned)),
+                    owned => owned,
+                }
+            }
             Operation::Apply {
                 manifest,
                 force: true,
@@ -171,7 +181,7 @@ impl Draft {
                     manifest: manifest.clone(),
                     force: false,
                 };
-                let wire = gently.wire(&self.target, seen, true);
+                let wire = gently.wire(&self.target, None, true);
                 match self.cluster.rehearse(&wire).await {
                     Err(ApiError::Refused {
                         code: 409, message, ..
@@ -181,9 +191,11 @@ impl Draft {
             }
             _ => None,
         };
-        let wire = self.operation.wire(&self.target, seen, true);
+        let wire = self.operation.wire(&self.target, None, true);
         let done = self.cluster.rehearse(&wire).await;
         let Done { object, warnings, .. } = done.map_err(|error| self.failed(error))?;
+        // A patch may put together of parts what none of them is.
+        manifest::check(&object, &context.guard, &*self.cluster.discovery().await?)?;
         let after = match (&self.operation, &self.before) {
             (Operation::Scale { replicas }, Some(before)) => {
                 let mut after = before.clone();
@@ -243,8 +255,26 @@ impl Draft {
         }
     }
 
+    /// Whether the object had another version than the write was for.
+    pub(super) fn is_stale(&self, error: &ApiError) -> bool {
+        match error {
+            ApiError::Refused {
+                code: 409, message, ..
+            } => !self.is_owned(message),
+            // The test of a JSON patch.
+            ApiError::Refused { message, .. } => message.contains("/metadata/resourceVersion"),
+            _ => false,
+        }
+    }
+
+    /// Whether it is fields that others manage.
+    fn is_owned(&self, message: &str) -> bool {
+        matches!(self.operation, Operation::Apply { .. }) && message.contains("conflict with")
+    }
+
     /// What a refusal means, without a secret that it may quote.
     pub(super) fn failed(&self, error: ApiError) -> ToolError {
+        let is_stale = self.is_stale(&error);
         match error {
             ApiError::Refused {
                 code,
@@ -252,13 +282,10 @@ impl Draft {
                 message,
             } => {
                 let message = self.hush(message);
-                let is_apply = matches!(self.operation, Operation::Apply { .. });
-                if code == 409 && is_apply && message.contains("conflict with") {
-                    let ours = "others manage fields that the manifest sets differently. Don't delete the object, and don't send it \
-                                again: leave those fields out, take their values, or ask your user whether they want \"force\"";
-                    return ToolError::Rejected(ours.to_owned(), message);
+                if code == 409 && self.is_owned(&message) {
+                    return ToolError::Rejected(OWNED.to_owned(), message);
                 }
-                if code == 409 || message.contains("testing path /metadata/") {
+                if is_stale {
                     let ours = "the object isn't as it was planned for: plan it again";
                     return ToolError::Rejected(ours.to_owned(), message);
                 }
@@ -299,6 +326,36 @@ impl Draft {
             message.replace(value.as_str(), "<redacted>")
         })
     }
+}
+
+/// Which of a Secret's keys that a manifest sets are others', and whose. An API server refuses them only where the value is another: who
+/// may guess would find out what it is. So they are refused alike.
+fn owned(manifest: &Value, before: Option<&Value>) -> Option<String> {
+    let is_set = |key: &str| {
+        ["data", "stringData"]
+            .iter()
+            .any(|part| manifest[*part].get(key).is_some())
+    };
+    let mut found = Vec::new();
+    for entry in before
+        .into_iter()
+        .flat_map(|before| each(before, "/metadata/managedFields"))
+    {
+        let manager = text(entry, "/manager");
+        if manager == MANAGER && entry["operation"] == "Apply" {
+            continue;
+        }
+        let fields = entry.pointer("/fieldsV1/f:data").and_then(Value::as_object);
+        let keys = fields
+            .into_iter()
+            .flatten()
+            .filter_map(|(key, _)| key.strip_prefix("f:"));
+        found.extend(
+            keys.filter(|key| is_set(key))
+                .map(|key| format!("conflict with {manager:?}: .data.{key}")),
+        );
+    }
+    (!found.is_empty()).then(|| found.join("\n"))
 }
 
 /// All texts within, and what they are in base64.
