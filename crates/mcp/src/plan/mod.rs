@@ -1,10 +1,11 @@
 //! A change, from what is asked to the one request that makes it: planned, approved of, made.
 //!
-//! A plan is what an agent is given to send back: sealed ([`seal`]), so that it says nothing and can't be changed, and has all in it,
+//! A plan is what an agent is given to send back: sealed (`seal`), so that it says nothing and can't be changed, and has all in it,
 //! so that any replica with the key can take it. It is for one user, one cluster and one state of one object, for minutes, once.
 //!
-//! What may be sent is decided twice. [`harm`] tells what a change destroys, and [`crate::guard::Guard`] lets no writing request
-//! through without an [`Approved`], which nobody makes but [`Approved::of`]: of exactly the request that somebody approved of.
+//! What may be sent is decided twice. `harm` tells what a change destroys, and [`crate::guard::Guard`] lets no writing request
+//! through without an [`Approved`], which is made of somebody's consent to exactly that request, or to that change of an object that is
+//! still as they were shown it.
 
 mod harm;
 mod operation;
