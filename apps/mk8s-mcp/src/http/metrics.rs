@@ -114,13 +114,19 @@ impl CallLog for Counted {
             CallOutcome::Failed => "failed",
             CallOutcome::Denied => "denied",
             CallOutcome::Cancelled => "cancelled",
+            CallOutcome::Subscribed => "subscribed",
+            CallOutcome::Ended => "ended",
         };
         let labels = CallLabels {
             tool: call.tool.clone(),
             outcome,
         };
         self.metrics.calls.get_or_create(&labels).inc();
-        self.metrics.seconds.observe(seconds(call.milliseconds));
+        // How long somebody wanted to be told says nothing of how long they waited.
+        let is_subscription = ["resources/subscribe", "subscriptions/listen"].contains(&&*call.tool);
+        if !is_subscription || call.outcome == CallOutcome::Subscribed {
+            self.metrics.seconds.observe(seconds(call.milliseconds));
+        }
         self.metrics
             .tokens
             .observe(u32::try_from(call.tokens).unwrap_or(u32::MAX).into());
