@@ -1,9 +1,9 @@
 //! What every way to a cluster has in common: who is said to ask, and what may be asked again.
 
 use http::{Method, Request};
-use mk8s_mcp_core::principal::Principal;
+use mk8s_mcp_core::{cluster::Upgraded, principal::Principal};
 use mk8s_net::Body;
-use mk8s_proxy::{Caller, Extra};
+use mk8s_proxy::{Caller, Extra, Switched};
 
 /// A principal, for the one path.
 pub(crate) fn caller(principal: &Principal) -> Caller {
@@ -15,6 +15,14 @@ pub(crate) fn caller(principal: &Principal) -> Caller {
         until: principal.until,
         extra: Extra::default(),
         held: None,
+    }
+}
+
+/// A connection into a pod, as tools take it.
+pub(crate) fn upgraded(switched: Switched) -> Upgraded {
+    Upgraded {
+        headers: switched.headers,
+        stream: Box::new(switched.stream),
     }
 }
 

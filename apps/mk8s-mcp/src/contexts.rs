@@ -15,7 +15,7 @@ use mk8s_model::ClusterName;
 use mk8s_net::{Body, status::Status};
 use mk8s_proxy::{AuditLog, CredentialsRefused, Inbound, Proxy, decide::AllowAll};
 
-use crate::{asking, config::Contexts, upgrade, ways::FileWays};
+use crate::{asking, config::Contexts, ways::FileWays};
 
 /// The clusters of a kubeconfig.
 pub(crate) struct Kubeconfig {
@@ -100,13 +100,8 @@ impl Clusters for Kubeconfig {
         if let Err(why) = self.ways.prepare(cluster).await {
             return Err(Status::unavailable(why.to_string(), 1).into_response());
         }
-        upgrade::upgrade(
-            self.proxy.clone(),
-            asking::caller(&call.principal),
-            cluster.clone(),
-            request,
-        )
-        .await
+        let switched = self.proxy.switch(asking::caller(&call.principal), cluster.clone(), request).await?;
+        Ok(asking::upgraded(switched))
     }
 }
 

@@ -13,7 +13,6 @@ mod conformance;
 mod contexts;
 mod http;
 mod serve;
-mod upgrade;
 mod ways;
 
 use std::process::ExitCode;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::{Method, Request, Response};
 use mk8s_mcp_core::{
-    cluster::{ClusterFilter, Clusters, KnownCluster, NoSuchCluster},
+    cluster::{ClusterFilter, Clusters, KnownCluster, NoSuchCluster, Upgraded},
     error::ToolError,
     principal::{Call, Principal},
 };
 use mk8s_model::ClusterName;
 use mk8s_net::{Body, link::StreamCounters, status::Status};
 use mk8s_proxy::{
-    AuditLog, Caller, CredentialsRefused, Extra, Inbound, OnlyCluster, Proxy, Unreached, Upstream,
+    AuditLog, Caller, CredentialsRefused, Extra, Inbound, InvalidExtra, OnlyCluster, Proxy, Unreached, Upstream,
     decide::AllowAll, upstream::Naming,
 };
 use tracing::info;
@@ -157,6 +157,53 @@ impl Clusters for Federation {
             },
         }
     }
+
+    async fn upgrade(
+        &self,
+        call: &Call,
+        cluster: &ClusterName,
+        request: Request<()>,
+    ) -> Result<Upgraded, Response<Body>> {
+        if *cluster == self.settings.management_name {
+            let Management { clusters, cluster } = &self.management;
+            return clusters.upgrade(call, cluster, request).await;
+        }
+        let Some(place) = Place::meant(cluster) else {
+            return Err(refuse(&NoWay::Hidden));
+        };
+        // Entering a container was approved of once, and isn't tried again by another way.
+        let way = self.ways.to(&call.principal, &place, self.find(call, &place)).await;
+        let way = way.map_err(|why| refuse(&why))?;
+        let caller = caller(call).map_err(|why| Status::internal(why.to_string()).into_response())?;
+        let switched = way.proxy.switch(caller, cluster.clone(), request);
+        let limit = self.settings.request_limit();
+        match tokio::time::timeout(limit, switched).await {
+            Ok(switched) => switched.map(|switched| Upgraded {
+                headers: switched.headers,
+                stream: Box::new(switched.stream),
+            }),
+            Err(_) => {
+                let seconds = limit.as_secs();
+                Err(Status::timeout(format!("the cluster gave no answer within {seconds} s")).into_response())
+            }
+        }
+    }
+}
+
+/// Who asks a workload cluster, and for what.
+fn caller(call: &Call) -> Result<Caller, InvalidExtra> {
+    let principal = &call.principal;
+    let id = call.id.to_string();
+    let told = [("agent", AGENT), ("tool", call.tool), ("request-id", &id)];
+    Ok(Caller {
+        identity: principal.identity.clone(),
+        subject: None,
+        session: None,
+        source: principal.source,
+        until: principal.until,
+        extra: Extra::new(told)?,
+        held: None,
+    })
 }
 
 impl Federation {
@@ -211,23 +258,12 @@ impl Federation {
         way: &Way,
         request: Request<Body>,
     ) -> Response<Body> {
-        let principal = &call.principal;
-        let id = call.id.to_string();
-        let told = [("agent", AGENT), ("tool", call.tool), ("request-id", &id)];
-        let extra = match Extra::new(told) {
-            Ok(extra) => extra,
+        let caller = match caller(call) {
+            Ok(caller) => caller,
             Err(why) => return Status::internal(why.to_string()).into_response(),
         };
         let inbound = Inbound {
-            caller: Caller {
-                identity: principal.identity.clone(),
-                subject: None,
-                session: None,
-                source: principal.source,
-                until: principal.until,
-                extra,
-                held: None,
-            },
+            caller,
             cluster: cluster.clone(),
             request,
             upgrade: None,

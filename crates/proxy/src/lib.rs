@@ -27,6 +27,7 @@ pub mod rewrite;
 pub mod sanitize;
 pub mod upgrade;
 pub mod upstream;
+mod within;
 
 pub use audit::{AuditLog, AuditUnavailable};
 pub use decide::{Authorizer, Caller, Permitted};
@@ -35,3 +36,4 @@ pub use path::{CredentialsRefused, Inbound, Proxy, Unreached};
 pub use reroute::{InvalidReroute, Reroute};
 pub use upgrade::Upgrade;
 pub use upstream::{Clusters, Direct, OnlyCluster, Unroutable, Upstream};
+pub use within::Switched;

@@ -26,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
 use super::people::Known;
-use crate::{asking, upgrade};
+use crate::asking;
 
 /// For how many tokens connections are kept.
 const KEPT: u64 = 1_000;
@@ -164,7 +164,8 @@ impl Clusters for OneCluster {
             },
         };
         let caller = asking::caller(&call.principal);
-        upgrade::upgrade(proxy, caller, cluster.clone(), request).await
+        let switched = proxy.switch(caller, cluster.clone(), request).await?;
+        Ok(asking::upgraded(switched))
     }
 }
 

@@ -120,7 +120,12 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         people,
         metadata,
         path: config.server.path,
-        mcp: mcp(server, hosts, config.server.allowed_origins, address.port()),
+        mcp: mcp(
+            server.clone(),
+            hosts,
+            config.server.allowed_origins,
+            address.port(),
+        ),
         metrics: metrics.clone(),
         traces: traces.clone(),
     });
@@ -146,6 +151,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     info!(listen = %address, server = %api_server, "ready");
 
     drain::stop_signal().await?;
+    // They would last for as long as their clients like.
+    server.end_subscriptions();
     let seconds = config.server.drain_seconds;
     info!("stopping: no new requests; running ones have {seconds} s");
     for task in beside {

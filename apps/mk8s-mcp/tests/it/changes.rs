@@ -221,6 +221,53 @@ fn a_missing_right_and_a_manifest_that_isnt_one_are_said_in_one_line() {
     assert!(text.contains("unknown field \"dada\""), "{text}");
 }
 
+#[test]
+fn nothing_of_a_secret_is_told_by_what_an_api_server_makes_of_it() {
+    let namespace = Cluster::shared().namespace();
+    let [old, new] = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].map(|word| word.simple().to_string());
+    let secret = |word: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"word": word}});
+    namespace.apply(&secret(&old).to_string());
+    let mut client = start(&["--mode", "full"]);
+    let patch = |patch: Value| json!({"operation": "patch", "kind": "secret", "name": "s", "namespace": namespace.name(), "patch": patch});
+    let mut told = vec![
+        client.refused(
+            "change",
+            of(&namespace, "apply", json!({"manifest": secret(&old)})),
+        ),
+        client.refused(
+            "change",
+            of(&namespace, "apply", json!({"manifest": secret(&new)})),
+        ),
+        client.refused("change", patch(json!({"data": {"word": format!("{new}!")}}))),
+        client.refused(
+            "change",
+            patch(json!([{"op": "copy", "from": "/data/word", "path": "/metadata/labels"}])),
+        ),
+        client.change(patch(json!({"stringData": {"word": new}}))),
+        client.change(of(
+            &namespace,
+            "apply",
+            json!({"manifest": secret(&new), "force": true}),
+        )),
+    ];
+    // Whose they are is told, and by nothing whether the value was right.
+    let owners = |text: &str| {
+        text.lines()
+            .filter(|line| line.contains("conflict with"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(owners(&told[0]), owners(&told[1]));
+    assert_eq!(owners(&told[0]).len(), 1, "{}", told[0]);
+    told.append(&mut client.questions);
+    let encoded = [&old, &new].map(|word| base64::Engine::encode(&base64::prelude::BASE64_STANDARD, word));
+    for text in &told {
+        for word in [&old, &new, &encoded[0], &encoded[1]] {
+            assert!(!text.contains(word.as_str()), "{text}");
+        }
+    }
+}
+
 /// Plans with an official client, which asks its user by itself.
 fn official(client: &str, mode: &str) {
     let namespace = Cluster::shared().namespace();

@@ -3,7 +3,7 @@
 use mk8s_testkit::{Cluster, Namespace, eventually};
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::{client::Client, served::Served};
 
 const UPDATED: &str = "notifications/resources/updated";
 
@@ -230,4 +230,101 @@ fn what_is_denied_to_everybody_is_neither_read_nor_watched() {
             .iter()
             .any(|line| line["stage"] == "open" && line["resource"] == "secrets")
     );
+}
+
+/// What is read of a stream of events, until it is enough.
+async fn read_until(response: &mut reqwest::Response, said: &mut String, is_enough: impl Fn(&str) -> bool) {
+    while !is_enough(said) {
+        let chunk = response.chunk().await.expect("a chunk");
+        let chunk = chunk.unwrap_or_else(|| panic!("it ended: {said}"));
+        said.push_str(&String::from_utf8_lossy(&chunk));
+    }
+}
+
+// The connection is closed by a task of its own, while the test waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http_one_answer_lasts_and_tells_of_changes() {
+    let namespace = Cluster::shared().namespace();
+    namespace.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: notes}\ndata: {a: before}\n");
+    let kubeconfig = Cluster::shared().kubeconfig();
+    let mut served = Served::start(json!({"kubernetes": {"kubeconfig": kubeconfig}, "allowAnonymous": true}));
+    let answer = served.send("resources/list", json!({}), &[]).await;
+    let answer: Value = answer.json().await.expect("JSON");
+    let first = answer["result"]["resources"][0]["uri"].as_str().expect("a URI");
+    let cluster = first.strip_suffix("/nodes").expect("nodes");
+    let uri = format!("{cluster}/namespaces/{}/configmaps/notes", namespace.name());
+    let read = served
+        .send("resources/read", json!({"uri": uri}), &[("mcp-name", &uri)])
+        .await;
+    assert_eq!(read.status(), 200);
+
+    let updates = |count: usize| move |said: &str| said.matches(UPDATED).count() >= count;
+    let (mut response, mut said) = (
+        served.send("subscriptions/listen", listening(&[&uri]), &[]).await,
+        String::new(),
+    );
+    assert_eq!(response.status(), 200);
+    read_until(&mut response, &mut said, updates(1)).await;
+    namespace.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: notes}\ndata: {a: after}\n");
+    read_until(&mut response, &mut said, updates(2)).await;
+    assert!(
+        said.contains("notifications/subscriptions/acknowledged") && !said.contains("after"),
+        "{said}"
+    );
+    // The client goes.
+    drop(response);
+    eventually("the watch has ended", || {
+        let audit = served.audit();
+        let ended = audit
+            .iter()
+            .find(|line| line["tool"] == "subscriptions/listen" && line["outcome"] == "cancelled");
+        let closed = audit.iter().filter(|line| line["stage"] == "close").count();
+        let opened = audit.iter().filter(|line| line["stage"] == "open").count();
+        (ended.is_some() && opened == closed).then_some(())
+    });
+
+    // The server goes: that is an answer, too.
+    let (mut response, mut said) = (
+        served.send("subscriptions/listen", listening(&[&uri]), &[]).await,
+        String::new(),
+    );
+    read_until(&mut response, &mut said, updates(1)).await;
+    served.program.terminate();
+    read_until(&mut response, &mut said, |said| {
+        said.contains("\"resultType\":\"complete\"")
+    })
+    .await;
+    let status = served.program.wait(std::time::Duration::from_secs(20));
+    assert_eq!(status.code(), Some(0), "{}", served.program.log());
+}
+
+#[tokio::test]
+async fn over_http_older_clients_are_told_that_they_cant_subscribe() {
+    let kubeconfig = Cluster::shared().kubeconfig();
+    let served = Served::start(json!({"kubernetes": {"kubeconfig": kubeconfig}, "allowAnonymous": true}));
+    let ask = async |message: Value| -> Value {
+        let request = reqwest::Client::new()
+            .post(&served.url)
+            .header("accept", "application/json, text/event-stream")
+            .header("mcp-protocol-version", "2025-11-25")
+            .json(&message);
+        request
+            .send()
+            .await
+            .expect("an answer")
+            .json()
+            .await
+            .expect("JSON")
+    };
+    let initialize = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}});
+    let capabilities = &ask(initialize).await["result"]["capabilities"];
+    assert!(
+        capabilities["resources"].is_object() && capabilities["resources"]["subscribe"].is_null(),
+        "{capabilities}"
+    );
+    let subscribe = json!({"jsonrpc": "2.0", "id": 2, "method": "resources/subscribe", "params": {"uri": "k8s://a/api/v1/pods"}});
+    let answer = ask(subscribe).await;
+    let message = answer["error"]["message"].as_str().expect("a message");
+    assert!(message.contains("subscriptions/listen"), "{answer}");
 }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use http::Method;
+use http::{Method, Request};
 use mk8s_mcp_core::{cluster::Clusters as _, principal::Principal};
 use mk8s_model::{AuthMethod, Identity};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     Hub, call, federation, federation_with, principal, read, request, settings, told, workload::Workload,
@@ -214,4 +215,50 @@ async fn a_cluster_that_never_answers_is_told() {
         status == 504 && text.contains("cluster team-a.prod: no answer within 1 s"),
         "{status} {text}"
     );
+}
+
+/// A wish to enter a container.
+fn enter() -> Request<()> {
+    let mut request = Request::new(());
+    let path = "/api/v1/namespaces/shop/pods/web/exec?command=ls&stdout=true";
+    *request.uri_mut() = path.parse().expect("a path");
+    for (name, value) in [
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-protocol", "v5.channel.k8s.io"),
+    ] {
+        request.headers_mut().insert(name, value.parse().expect("a value"));
+    }
+    request
+}
+
+#[tokio::test]
+async fn containers_are_entered_in_the_users_name_by_the_same_ways() {
+    let (hub, workload) = one().await;
+    let federation = federation(&hub);
+    let cluster = "team-a.prod".parse().expect("a name");
+    let entering = call(&principal("anna"));
+    let mut entered = match federation.upgrade(&entering, &cluster, enter()).await {
+        Ok(entered) => entered.stream,
+        Err(response) => panic!("{:?}", told(response).await),
+    };
+    entered.write_all(b"hello").await.expect("written");
+    let mut said = [0; 5];
+    entered.read_exact(&mut said).await.expect("read");
+    assert_eq!(&said, b"hello");
+    let seen = workload.seen();
+    assert_eq!(seen[0].all("impersonate-user"), ["anna"]);
+    assert_eq!(seen[0].all("impersonate-extra-agent"), ["mk8s-mcp"]);
+    assert_eq!(
+        seen[0].all("impersonate-extra-request-id"),
+        [entering.id.to_string()]
+    );
+    // Whoever may not see the cluster is told the same as by reading, and it hears nothing of them.
+    for (user, name) in [("bob", "team-a.prod"), ("anna", "team-a.gone"), ("anna", "nowhere")] {
+        let name = name.parse().expect("a name");
+        let refused = federation.upgrade(&call(&principal(user)), &name, enter()).await;
+        let response = refused.err().expect("a refusal");
+        assert_eq!(response.status(), 404, "{user} {name}");
+    }
+    assert!(workload.seen().is_empty());
 }

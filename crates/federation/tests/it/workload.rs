@@ -7,8 +7,9 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
 use mk8s_net::{
     Body,
     drain::{Drain, Watch},
@@ -135,14 +136,14 @@ async fn accept(listener: TcpListener, tls: Arc<ServerConfig>, watch: Watch, sha
             let protocol = serve::negotiated(&stream);
             let service = serve::answering(move |request| {
                 let shared = shared.clone();
-                async move { answer(&shared, &request).await }
+                async move { answer(&shared, request).await }
             });
             serve::connection(stream, protocol, service, watch).await;
         });
     }
 }
 
-async fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Body> {
+async fn answer(shared: &Shared, mut request: Request<Incoming>) -> Response<Body> {
     shared.seen.lock().expect("no panic").push(Seen {
         method: request.method().clone(),
         headers: request.headers().clone(),
@@ -156,6 +157,18 @@ async fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Body> 
     let mut response = Response::new(Body::full(shared.name));
     if !is_known {
         *response.status_mut() = StatusCode::UNAUTHORIZED;
+    } else if request.headers().contains_key(header::UPGRADE) {
+        let switched = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            // Whatever is said is said again.
+            let (mut from, mut to) = tokio::io::split(TokioIo::new(switched.await.expect("switched")));
+            let _ = tokio::io::copy(&mut from, &mut to).await;
+        });
+        response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        for (name, value) in [(header::CONNECTION, "Upgrade"), (header::UPGRADE, "websocket")] {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
     }
     response
 }

@@ -1,10 +1,11 @@
 //! A change, from what is asked to the one request that makes it: planned, approved of, made.
 //!
-//! A plan is what an agent is given to send back: sealed ([`seal`]), so that it says nothing and can't be changed, and has all in it,
+//! A plan is what an agent is given to send back: sealed (`seal`), so that it says nothing and can't be changed, and has all in it,
 //! so that any replica with the key can take it. It is for one user, one cluster and one state of one object, for minutes, once.
 //!
-//! What may be sent is decided twice. [`harm`] tells what a change destroys, and [`crate::guard::Guard`] lets no writing request
-//! through without an [`Approved`], which nobody makes but [`Approved::of`]: of exactly the request that somebody approved of.
+//! What may be sent is decided twice. `harm` tells what a change destroys, and [`crate::guard::Guard`] lets no writing request
+//! through without an [`Approved`], which is made of somebody's consent to exactly that request, or to that change of an object that is
+//! still as they were shown it.
 
 mod harm;
 mod operation;
@@ -13,6 +14,7 @@ mod spent;
 
 use std::{fmt, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use http::Method;
 use jiff::Timestamp;
 use mk8s_model::{ClusterName, Identity};
@@ -24,7 +26,7 @@ use uuid::Uuid;
 pub use seal::PlanKey;
 pub(crate) use {
     harm::Harm,
-    operation::{Operation, PatchForm, Propagation, Step},
+    operation::{MANAGER, Operation, PatchForm, Propagation, Step},
     seal::{Purpose, Seals},
     spent::Spent,
 };
@@ -63,8 +65,8 @@ pub(crate) struct Target {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Seen {
     uid: String,
-    /// SHA-256 of what people say of it.
-    state: [u8; 32],
+    /// SHA-256 of what people say of it, in base64.
+    state: String,
 }
 
 /// The one object in the one version that a request is for.
@@ -98,7 +100,7 @@ impl Seen {
         Ok(Self {
             uid: AsSeen::of(object)?.uid.to_owned(),
             // A map's keys are sorted.
-            state: Sha256::digest(said.to_string()).into(),
+            state: STANDARD_NO_PAD.encode(Sha256::digest(said.to_string())),
         })
     }
 }
@@ -136,7 +138,7 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Carried {
     Whole(Operation),
-    Digest([u8; 32]),
+    Digest(String),
 }
 
 /// A plan as it is told.
@@ -329,7 +331,7 @@ impl Plan {
             target,
             seen,
             harm,
-            carried: Carried::Digest([0; 32]),
+            carried: Carried::Digest(String::new()),
         }
     }
 
@@ -355,7 +357,7 @@ impl Plan {
                 .digest(&self.target.cluster),
         );
         if let Some(seen) = &self.seen {
-            digest.update(seen.state);
+            digest.update(&seen.state);
             digest.update(&seen.uid);
         }
         digest.finalize().into()

@@ -1,5 +1,6 @@
 //! What can be done with an object, and the request that does it.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use super::{AsSeen, Target, Wire};
 use crate::cluster::query;
 
 /// Who manages the fields that we set.
-const MANAGER: &str = "mk8s-mcp";
+pub(crate) const MANAGER: &str = "mk8s-mcp";
 
 /// What can be done with an object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,10 +84,11 @@ impl Operation {
         }
     }
 
-    pub(crate) fn digest(&self) -> [u8; 32] {
+    /// SHA-256 of it, in base64.
+    pub(crate) fn digest(&self) -> String {
         // A map's keys are sorted.
         let value = serde_json::to_value(self).unwrap_or_default();
-        Sha256::digest(value.to_string()).into()
+        STANDARD_NO_PAD.encode(Sha256::digest(value.to_string()))
     }
 
     /// The request. It takes effect only on the object as it was seen; what wasn't there mustn't be there.

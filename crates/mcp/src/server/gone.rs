@@ -1,4 +1,4 @@
-//! When the other side is gone.
+//! When the other side is gone, or we are about to go.
 //!
 //! rmcp answers what was asked before standard input ended, and so waits for a while for what is being answered. A subscription has no
 //! answer before its end: it must be told.
@@ -38,6 +38,11 @@ pub struct Hearing<R> {
 }
 
 impl Server {
+    /// Ends all subscriptions, and those that are yet to come: before the server stops.
+    pub fn end_subscriptions(&self) {
+        self.0.gone.0.cancel();
+    }
+
     /// What is read of the one client that there is: for standard input.
     pub fn hearing<R>(&self, from: R) -> Hearing<R> {
         Hearing {

@@ -43,8 +43,8 @@ struct State {
     /// What a webhook says to every write.
     says: Option<(u16, String)>,
     warns: Option<&'static str>,
-    /// Whether somebody else is faster than the next write.
-    is_raced: bool,
+    /// What somebody else merges in before the next write.
+    race: Option<Value>,
     /// What a container does with whoever enters it.
     within: Within,
     /// Every request that writes: method, path and body.
@@ -103,9 +103,9 @@ impl Api {
         self.state().warns = Some(warning);
     }
 
-    /// Lets somebody else write between the next write's last look and the write.
-    pub(crate) fn race(&self) {
-        self.state().is_raced = true;
+    /// Lets somebody else merge this in between the next write's last look and the write.
+    pub(crate) fn race(&self, theirs: Value) {
+        self.state().race = Some(theirs);
     }
 
     pub(crate) fn within(&self, within: Within) {
@@ -170,9 +170,9 @@ impl State {
             Method::DELETE => body["dryRun"] == json!(["All"]),
             _ => query.contains("dryRun=All"),
         };
-        if !is_rehearsed && std::mem::take(&mut self.is_raced) {
+        if !is_rehearsed && let Some(merged) = self.race.take() {
             let mut theirs = self.objects.get(object).cloned().unwrap_or_else(|| body.clone());
-            theirs["metadata"]["labels"] = json!({"theirs": "yes"});
+            json_patch::merge(&mut theirs, &merged);
             let created = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap_or_default());
             self.store(if *method == Method::POST { &created } else { object }, theirs);
         }
@@ -242,7 +242,8 @@ impl State {
                     return Err((404, "NotFound", "not found".to_owned()));
                 };
                 for key in ["resourceVersion", "uid"] {
-                    if body["preconditions"][key] != old["metadata"][key] {
+                    let wanted = &body["preconditions"][key];
+                    if !wanted.is_null() && *wanted != old["metadata"][key] {
                         return conflict("the precondition failed");
                     }
                 }

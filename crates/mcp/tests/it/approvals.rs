@@ -366,32 +366,22 @@ async fn whoever_writes_while_the_user_thinks_or_after_wins() {
     client.meanwhile = None;
     let create = json!({"operation": "create", "namespace": "shop", "manifest":
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new"}, "data": {"a": "b"}}});
-    for arguments in [
-        scale(6),
-        json!({"operation": "patch", "kind": "deploy", "name": "web", "namespace": "shop",
-            "patch": {"spec": {"replicas": 6}}}),
-        json!({"operation": "delete", "kind": "deploy", "name": "web", "namespace": "shop"}),
-        create,
-    ] {
+    let web = |operation: &str| json!({"operation": operation, "kind": "deploy", "name": "web", "namespace": "shop"});
+    let mut merged = web("patch");
+    merged["patch"] = json!({"spec": {"replicas": 6}});
+    // A JSON Patch has its own way to say that.
+    let mut patched = web("patch");
+    patched["patch"] = json!([{"op": "replace", "path": "/spec/replicas", "value": 6}]);
+    for arguments in [scale(6), merged, patched, web("delete"), create] {
         let plan = plan_in(&client.plan(arguments.clone()).await);
-        api.race();
+        let number = api.sent().len();
+        api.race(json!({"metadata": {"labels": {"theirs": format!("n{number}")}}}));
         let text = client.refused(json!({"plan": plan})).await;
         assert!(
-            text.contains("isn't as it was planned for"),
+            text.contains("has changed since it was planned"),
             "{arguments}: {text}"
         );
     }
-    let web = api.object(WEB).expect("web");
-    assert_eq!(
-        (&web["spec"]["replicas"], &web["metadata"]["labels"]["theirs"]),
-        (&json!(2), &json!("yes"))
-    );
-    // A JSON Patch has its own way to say that.
-    let patch = json!({"operation": "patch", "kind": "deploy", "name": "web", "namespace": "shop",
-        "patch": [{"op": "replace", "path": "/spec/replicas", "value": 6}]});
-    let plan = plan_in(&client.plan(patch).await);
-    api.race();
-    client.refused(json!({"plan": plan})).await;
     assert_eq!(api.object(WEB).expect("web")["spec"]["replicas"], 2);
 }
 
@@ -410,9 +400,12 @@ async fn what_controllers_say_of_an_object_makes_no_plan_stale() {
     let plan = plan_in(&client.plan(scale(5)).await);
     churn();
     client.meanwhile = Some(Box::new(churn));
+    // And a moment before the write.
+    api.race(json!({"status": {"readyReplicas": 9}}));
     let (is_error, text) = client.call("change", json!({"plan": plan})).await;
     assert!(!is_error, "{text}");
     assert_eq!(api.object(WEB).expect("web")["spec"]["replicas"], 5);
+    assert_eq!(api.written().len(), 2, "the first of them was too late");
 }
 
 #[tokio::test(start_paused = true)]

@@ -184,7 +184,11 @@ async fn an_approved_plan_is_done_on_the_object_as_it_was_seen() {
     for (request, body) in api.sent() {
         let text = body.to_string();
         let names = text.contains("\"resourceVersion\"") || text.contains("/metadata/resourceVersion");
-        assert!(names || request.contains("/configmaps/new?"), "{request} {text}");
+        let is_rehearsed = request.contains("dryRun=All");
+        assert!(
+            names || is_rehearsed || request.contains("/configmaps/new?"),
+            "{request} {text}"
+        );
     }
 }
 
@@ -324,6 +328,50 @@ async fn nothing_of_a_secret_comes_out_of_plans_questions_and_errors() {
     for text in told {
         assert!(!text.contains(&old) && !text.contains(&new), "{text}");
     }
+}
+
+#[tokio::test]
+async fn whose_a_secrets_values_are_doesnt_tell_what_they_are() {
+    let api = shop();
+    let [right, wrong] = ["cmlnaHQ=", "d3Jvbmc="];
+    api.put(
+        SECRET,
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "shop", "managedFields": [
+            {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:data": {"f:word": {}}}},
+            {"manager": "mk8s-mcp", "operation": "Apply", "fieldsV1": {"f:data": {"f:own": {}}}}]},
+            "data": {"word": right, "own": right}}),
+    );
+    let mut client = client(&api, full()).await;
+    let apply = |key: &str, value: &str, force: bool| {
+        json!({"operation": "apply", "force": force, "manifest": {"apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "s", "namespace": "shop"}, "data": {key: value}}})
+    };
+    for value in [right, wrong] {
+        let text = client.refused(apply("word", value, false)).await;
+        assert!(text.contains("conflict with \"kubectl\": .data.word"), "{text}");
+        let text = client.plan(apply("word", value, true)).await;
+        assert!(text.contains("conflict with \"kubectl\": .data.word"), "{text}");
+        client.plan(apply("own", value, false)).await;
+        client.plan(apply("new", value, false)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_patch_in_parts_carries_along_no_more_than_a_whole_one() {
+    let api = shop();
+    let settings = Settings {
+        denied_resources: vec![DeniedResource::try_from("secrets".to_owned()).expect("a resource")],
+        ..full()
+    };
+    let mut client = client(&api, settings).await;
+    let parts = json!([{"op": "add", "path": "/spec", "value": {"object": {"data": {}, "apiVersion": "v1"}}},
+        {"op": "add", "path": "/spec/object/kind", "value": "Secret"}]);
+    let text = client
+        .refused(
+            json!({"operation": "patch", "kind": "cm", "name": "map", "namespace": "shop", "patch": parts}),
+        )
+        .await;
+    assert!(text.contains("doesn't touch secrets"), "{text}");
 }
 
 #[tokio::test]

@@ -68,6 +68,10 @@ async fn the_list_of_tools_depends_on_the_mode_and_the_machine() {
             .hello(json!({}))
             .await;
         assert_eq!(names(&mut client).await[9..], *more, "{mode:?} {is_local}");
+        // An agent pays for them in every conversation: some 4 bytes a token.
+        let answer = client.ask("tools/list", json!({})).await;
+        let bytes = answer["result"]["tools"].to_string().len();
+        assert!(bytes < 12_000, "{bytes} bytes");
     }
 }
 

@@ -14,6 +14,10 @@ use crate::{
     tools::Context,
 };
 
+/// How often a write is tried whose object had another version by the time that it came: that of a workload which fails changes every
+/// few seconds.
+const ATTEMPTS: u32 = 5;
+
 pub(super) async fn apply(
     context: &Context,
     sealed: &str,
@@ -58,9 +62,17 @@ pub(super) async fn apply(
         Ok(server::text(question, &context.settings).text)
     };
     let consent = context.approver.ask(subject, question).await?;
-    // They may have thought about it for minutes.
-    let now = draft::now(&draft.cluster, &draft.target).await?;
-    let approved = Approved::change(&plan, &draft.operation, now.as_ref(), &consent)?;
-    let done = draft.cluster.make(&approved).await;
-    Ok(tell::done(&draft, done.map_err(|error| draft.failed(error))?))
+    let mut left = ATTEMPTS;
+    loop {
+        left -= 1;
+        // They may have thought about it for minutes.
+        let now = draft::now(&draft.cluster, &draft.target).await?;
+        let approved = Approved::change(&plan, &draft.operation, now.as_ref(), &consent)?;
+        match draft.cluster.make(&approved).await {
+            Ok(done) => return Ok(tell::done(&draft, done)),
+            // Nothing was done. If no more than a controller's word was faster, it is still what was approved of.
+            Err(error) if left > 0 && draft.is_stale(&error) => {}
+            Err(error) => return Err(draft.failed(error)),
+        }
+    }
 }

@@ -7,16 +7,19 @@ use serde_json::{Value, json};
 
 use super::{
     arguments::{Arguments, Word},
-    manifest, rollout,
+    manifest, patch, rollout, secrets,
 };
 use crate::{
-    answer::{Diff, item_name, step},
+    answer::Diff,
     cluster::{ApiError, Cluster, Done, Resource, check_name, check_namespace},
     error::ToolError,
-    plan::{AsSeen, Harm, Operation, PatchForm, Seen, Target},
-    render::{EnvPolicy, redact::Redactor},
+    plan::{Harm, Operation, PatchForm, Seen, Target},
     tools::{Context, text},
 };
+
+/// What is said of others' fields.
+const OWNED: &str = "others manage fields that the manifest sets. Don't delete the object, and don't send it again: leave those fields out, \
+                     take their values, or ask your user whether they want \"force\"";
 
 /// A change that is understood.
 pub(super) struct Draft {
@@ -98,7 +101,9 @@ impl Draft {
                     },
                 }
             }
-            Word::Patch => patched(&resource, &arguments, patch.unwrap_or_default(), before.as_ref())?,
+            Word::Patch => {
+                patch::operation(&resource, &arguments, patch.unwrap_or_default(), before.as_ref())?
+            }
             Word::Delete => Operation::Delete {
                 propagation: arguments.propagation.into(),
             },
@@ -161,8 +166,14 @@ impl Draft {
 
     /// Asks the API server what would happen, and refuses what the mode doesn't let happen.
     pub(super) async fn rehearse(&self, context: &Context) -> Result<Rehearsed, ToolError> {
-        let seen = self.before.as_ref().map(AsSeen::of).transpose()?;
+        // Whatever version it has by now: a plan is held to what it saw when it is applied.
         let taken = match &self.operation {
+            Operation::Apply { manifest, force } if self.target.kind == "Secret" => {
+                match secrets::owned(manifest, self.before.as_ref()) {
+                    Some(owned) if !force => return Err(ToolError::Rejected(OWNED.to_owned(), owned)),
+                    owned => owned,
+                }
+            }
             Operation::Apply {
                 manifest,
                 force: true,
@@ -171,7 +182,7 @@ impl Draft {
                     manifest: manifest.clone(),
                     force: false,
                 };
-                let wire = gently.wire(&self.target, seen, true);
+                let wire = gently.wire(&self.target, None, true);
                 match self.cluster.rehearse(&wire).await {
                     Err(ApiError::Refused {
                         code: 409, message, ..
@@ -181,9 +192,11 @@ impl Draft {
             }
             _ => None,
         };
-        let wire = self.operation.wire(&self.target, seen, true);
+        let wire = self.operation.wire(&self.target, None, true);
         let done = self.cluster.rehearse(&wire).await;
         let Done { object, warnings, .. } = done.map_err(|error| self.failed(error))?;
+        // A patch may put together of parts what none of them is.
+        manifest::check(&object, &context.guard, &*self.cluster.discovery().await?)?;
         let after = match (&self.operation, &self.before) {
             (Operation::Scale { replicas }, Some(before)) => {
                 let mut after = before.clone();
@@ -220,7 +233,7 @@ impl Draft {
                 patch,
             } => {
                 for operation in patch.as_array().into_iter().flatten() {
-                    let path = path(text(operation, "/path"), self.before.as_ref());
+                    let path = patch::path(text(operation, "/path"), self.before.as_ref());
                     Diff::paths(&operation["value"], &path, &mut set);
                 }
             }
@@ -243,8 +256,34 @@ impl Draft {
         }
     }
 
+    /// Whether the object had another version than the write was for.
+    pub(super) fn is_stale(&self, error: &ApiError) -> bool {
+        match error {
+            ApiError::Refused {
+                code: 409, message, ..
+            } => !self.is_owned(message),
+            // The test of a JSON patch.
+            ApiError::Refused { message, .. } => message.contains("/metadata/resourceVersion"),
+            _ => false,
+        }
+    }
+
+    /// The text without what a Secret has or shall have.
+    fn hush(&self, message: String) -> String {
+        if self.target.kind != "Secret" {
+            return message;
+        }
+        secrets::hush(message, &self.operation, self.before.as_ref())
+    }
+
+    /// Whether it is fields that others manage.
+    fn is_owned(&self, message: &str) -> bool {
+        matches!(self.operation, Operation::Apply { .. }) && message.contains("conflict with")
+    }
+
     /// What a refusal means, without a secret that it may quote.
     pub(super) fn failed(&self, error: ApiError) -> ToolError {
+        let is_stale = self.is_stale(&error);
         match error {
             ApiError::Refused {
                 code,
@@ -252,13 +291,10 @@ impl Draft {
                 message,
             } => {
                 let message = self.hush(message);
-                let is_apply = matches!(self.operation, Operation::Apply { .. });
-                if code == 409 && is_apply && message.contains("conflict with") {
-                    let ours = "others manage fields that the manifest sets differently. Don't delete the object, and don't send it \
-                                again: leave those fields out, take their values, or ask your user whether they want \"force\"";
-                    return ToolError::Rejected(ours.to_owned(), message);
+                if code == 409 && self.is_owned(&message) {
+                    return ToolError::Rejected(OWNED.to_owned(), message);
                 }
-                if code == 409 || message.contains("testing path /metadata/") {
+                if is_stale {
                     let ours = "the object isn't as it was planned for: plan it again";
                     return ToolError::Rejected(ours.to_owned(), message);
                 }
@@ -271,48 +307,6 @@ impl Draft {
             }
             error => error.into(),
         }
-    }
-
-    /// The text without what a Secret has or shall have.
-    fn hush(&self, message: String) -> String {
-        if self.target.kind != "Secret" {
-            return message;
-        }
-        let mut values = BTreeSet::new();
-        let mut collect = |object: &Value| {
-            for key in ["/data", "/stringData"] {
-                if let Some(part) = object.pointer(key) {
-                    texts(part, &mut values);
-                }
-            }
-        };
-        self.before.iter().for_each(&mut collect);
-        match &self.operation {
-            Operation::Create { manifest } | Operation::Apply { manifest, .. } => collect(manifest),
-            Operation::Patch { patch, .. } => texts(patch, &mut values),
-            _ => {}
-        }
-        // The longest first: one may be part of another.
-        let mut values: Vec<String> = values.into_iter().filter(|value| value.len() > 2).collect();
-        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-        values.iter().fold(message, |message, value| {
-            message.replace(value.as_str(), "<redacted>")
-        })
-    }
-}
-
-/// All texts within, and what they are in base64.
-fn texts(value: &Value, found: &mut BTreeSet<String>) {
-    use base64::Engine as _;
-    match value {
-        Value::String(text) => {
-            let decoded = base64::engine::general_purpose::STANDARD.decode(text);
-            found.extend(decoded.ok().and_then(|bytes| String::from_utf8(bytes).ok()));
-            found.insert(text.clone());
-        }
-        Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
-        Value::Object(map) => map.values().for_each(|value| texts(value, found)),
-        _ => {}
     }
 }
 
@@ -429,146 +423,4 @@ async fn may(cluster: &Cluster, target: &Target, word: Word) -> Result<(), ToolE
 
 fn absent(target: &Target) -> ToolError {
     ToolError::Denied(format!("{target} isn't there"))
-}
-
-/// A patch of the agent's, if it finds out nothing that is hidden.
-fn patched(
-    resource: &Resource,
-    arguments: &Arguments,
-    patch: Value,
-    before: Option<&Value>,
-) -> Result<Operation, ToolError> {
-    // What isn't built in has no strategic merge.
-    let is_built_in = !resource.group.contains('.') || resource.group.ends_with(".k8s.io");
-    let form = match (arguments.patch_type, &patch) {
-        (Some(form), _) => form.into(),
-        (None, Value::Array(_)) => PatchForm::Json,
-        (None, _) if is_built_in => PatchForm::Strategic,
-        (None, _) => PatchForm::Merge,
-    };
-    match (form, &patch) {
-        (PatchForm::Json, Value::Array(operations)) => {
-            for operation in operations {
-                check_operation(operation, before)?;
-            }
-        }
-        (PatchForm::Json, _) => {
-            return Err(ToolError::arguments(
-                "a JSON patch is an array: [{\"op\": \"replace\", \"path\": \"/spec/x\", \"value\": 1}]",
-            ));
-        }
-        (_, Value::Object(map)) => {
-            if map.get("metadata").is_some_and(|metadata| !metadata.is_object()) {
-                return Err(ToolError::arguments("metadata in a patch is an object"));
-            }
-        }
-        _ => {
-            return Err(ToolError::arguments(
-                "this patch is an object; of an array, patchType is json",
-            ));
-        }
-    }
-    Ok(Operation::Patch { form, patch })
-}
-
-/// Some operations of RFC 6902 would tell what is hidden: `copy` and `move` bring it where nobody knows that it is a secret, `test`
-/// says whether a guess is right.
-fn check_operation(operation: &Value, before: Option<&Value>) -> Result<(), ToolError> {
-    match text(operation, "/op") {
-        "add" | "replace" if operation.get("value").is_some() => Ok(()),
-        "remove" => Ok(()),
-        "test" => {
-            let path = text(operation, "/path");
-            let mut told = before.cloned().unwrap_or_default();
-            Redactor::new(EnvPolicy::default()).object(&mut told);
-            let is_told = before.is_some_and(|before| before.pointer(path) == told.pointer(path));
-            let is_secret = text(&told, "/kind") == "Secret" && !path.starts_with("/metadata/");
-            if is_told && !is_secret {
-                Ok(())
-            } else {
-                Err(ToolError::arguments(
-                    "\"test\" isn't taken on what is hidden: leave it out, a plan holds for the object as it is",
-                ))
-            }
-        }
-        "copy" | "move" => Err(ToolError::arguments(
-            "\"copy\" and \"move\" aren't taken: write the value with \"add\", and \"remove\" the old one",
-        )),
-        _ => Err(ToolError::arguments(
-            "an operation of a JSON patch has op (add, replace, remove, test), path and value",
-        )),
-    }
-}
-
-/// A JSON pointer as a path of a diff.
-fn path(pointer: &str, before: Option<&Value>) -> String {
-    let (mut path, mut at) = (String::new(), before);
-    for part in pointer.split('/').skip(1) {
-        let key = part.replace("~1", "/").replace("~0", "~");
-        match (at, key.parse::<usize>()) {
-            (Some(Value::Array(items)), Ok(number)) => {
-                at = items.get(number);
-                let called = at.map_or_else(|| number.to_string(), |item| item_name(item, number));
-                path.push_str(&format!("[{called}]"));
-            }
-            _ => {
-                at = at.and_then(|at| at.get(&key));
-                path.push_str(&step(&key));
-            }
-        }
-    }
-    path
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pointers_are_paths_of_diffs() {
-        let before = json!({"spec": {"containers": [{"name": "main", "args": ["a"]}]}});
-        for (pointer, told) in [
-            ("/spec/containers/0/image", ".spec.containers[main].image"),
-            ("/spec/containers/0/args/0", ".spec.containers[main].args[0]"),
-            ("/metadata/annotations/a~1b", ".metadata.annotations[\"a/b\"]"),
-            ("/x/0", ".x.0"),
-            ("", ""),
-        ] {
-            assert_eq!(path(pointer, Some(&before)), told);
-        }
-    }
-
-    #[test]
-    fn operations_that_would_tell_what_is_hidden_are_refused() {
-        let secret = json!({"kind": "Secret", "metadata": {"name": "s"}, "data": {"p": "YWFhYWFh"}});
-        let map = json!({"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"p": "plain"}});
-        for (operation, before) in [
-            (
-                json!({"op": "copy", "from": "/data/p", "path": "/metadata/annotations/x"}),
-                &secret,
-            ),
-            (
-                json!({"op": "move", "from": "/data/p", "path": "/metadata/annotations/x"}),
-                &map,
-            ),
-            (
-                json!({"op": "test", "path": "/data/p", "value": "YWFhYWFh"}),
-                &secret,
-            ),
-            (json!({"op": "test", "path": "/data", "value": {}}), &secret),
-            (json!({"op": "test", "path": "", "value": {}}), &secret),
-            (json!({"op": "add", "path": "/data/p"}), &map),
-            (json!({"op": "ADD", "path": "/data/p", "value": 1}), &map),
-            (json!("add"), &map),
-        ] {
-            assert!(check_operation(&operation, Some(before)).is_err(), "{operation}");
-        }
-        for (operation, before) in [
-            (json!({"op": "test", "path": "/data/p", "value": "plain"}), &map),
-            (json!({"op": "replace", "path": "/data/p", "value": "x"}), &secret),
-            (json!({"op": "remove", "path": "/data/p"}), &secret),
-        ] {
-            assert!(check_operation(&operation, Some(before)).is_ok(), "{operation}");
-        }
-    }
 }

@@ -4,7 +4,9 @@ mod apply;
 mod arguments;
 mod draft;
 mod manifest;
+mod patch;
 mod rollout;
+mod secrets;
 mod tell;
 
 use super::{Context, Tool, read, schema};
