@@ -100,7 +100,10 @@ impl Clusters for Kubeconfig {
         if let Err(why) = self.ways.prepare(cluster).await {
             return Err(Status::unavailable(why.to_string(), 1).into_response());
         }
-        let switched = self.proxy.switch(asking::caller(&call.principal), cluster.clone(), request).await?;
+        let switched = self
+            .proxy
+            .switch(asking::caller(&call.principal), cluster.clone(), request)
+            .await?;
         Ok(asking::upgraded(switched))
     }
 }

@@ -12,8 +12,8 @@ use mk8s_mcp_core::{
 use mk8s_model::ClusterName;
 use mk8s_net::{Body, link::StreamCounters, status::Status};
 use mk8s_proxy::{
-    AuditLog, Caller, CredentialsRefused, Extra, Inbound, InvalidExtra, OnlyCluster, Proxy, Unreached, Upstream,
-    decide::AllowAll, upstream::Naming,
+    AuditLog, Caller, CredentialsRefused, Extra, Inbound, InvalidExtra, OnlyCluster, Proxy, Unreached,
+    Upstream, decide::AllowAll, upstream::Naming,
 };
 use tracing::info;
 use uuid::Uuid;
@@ -172,7 +172,10 @@ impl Clusters for Federation {
             return Err(refuse(&NoWay::Hidden));
         };
         // Entering a container was approved of once, and isn't tried again by another way.
-        let way = self.ways.to(&call.principal, &place, self.find(call, &place)).await;
+        let way = self
+            .ways
+            .to(&call.principal, &place, self.find(call, &place))
+            .await;
         let way = way.map_err(|why| refuse(&why))?;
         let caller = caller(call).map_err(|why| Status::internal(why.to_string()).into_response())?;
         let switched = way.proxy.switch(caller, cluster.clone(), request);

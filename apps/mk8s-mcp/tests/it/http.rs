@@ -257,3 +257,70 @@ async fn a_signal_ends_it_in_order() {
     let status = served.program.wait(Duration::from_secs(20));
     assert_eq!(status.code(), Some(0), "{}", served.program.log());
 }
+
+#[tokio::test]
+async fn a_plan_of_one_replica_is_approved_and_made_at_others() {
+    let namespace = Cluster::shared().namespace();
+    let provider = provider();
+    let alice = provider.token("alice", RESOURCE, "mcp:read").await;
+    let key = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(key.path(), "k".repeat(64)).expect("written");
+    let replica = |key: Option<&std::path::Path>| {
+        let mut config = known(&provider);
+        config["mode"] = "full".into();
+        if let Some(key) = key {
+            config["planKeyFile"] = key.to_string_lossy().into();
+        }
+        let mut served = Served::start(config);
+        served.can_ask = true;
+        served
+    };
+    let (one, two, three) = (
+        replica(Some(key.path())),
+        replica(Some(key.path())),
+        replica(Some(key.path())),
+    );
+    let stranger = replica(None);
+
+    let manifest =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "made"}, "data": {"a": "1"}});
+    let arguments = json!({"operation": "create", "namespace": namespace.name(), "manifest": manifest});
+    let (is_error, text) = one.call(Some(&alice), "change", arguments).await;
+    assert!(!is_error, "{text}");
+    let (_, rest) = text.split_once("\"plan\": \"").expect("a plan");
+    let (plan, _) = rest.split_once('"').expect("its end");
+
+    let call = json!({"name": "change", "arguments": {"plan": plan}});
+    let told = stranger.result(Some(&alice), call.clone()).await;
+    assert_eq!(told["isError"], true, "it has another key: {told}");
+    let asked = two.result(Some(&alice), call.clone()).await;
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    let (question, _) = asked["inputRequests"]
+        .as_object()
+        .expect("questions")
+        .iter()
+        .next()
+        .expect("one");
+    let mut answered = call;
+    answered["requestState"] = asked["requestState"].clone();
+    answered["inputResponses"] = json!({question: {"action": "accept", "content": {}}});
+    let made = three.result(Some(&alice), answered.clone()).await;
+    assert_eq!(made["isError"], false, "{made}");
+    let found = namespace
+        .kubectl()
+        .run(["get", "configmap", "made", "-o", "jsonpath={.data.a}"]);
+    assert_eq!(found.text(), "1");
+
+    // Once is enough: there it is used, and elsewhere what it would make is there already.
+    for replica in [&three, &two] {
+        let again = replica.result(Some(&alice), answered.clone()).await;
+        assert_eq!(again["isError"], true, "{again}");
+    }
+    let call = three
+        .audit()
+        .into_iter()
+        .find(|line| line["stage"] == "call")
+        .expect("a call");
+    assert_eq!(call["change"]["operation"], "create");
+    assert_eq!(call["change"]["approval"], "approved");
+}

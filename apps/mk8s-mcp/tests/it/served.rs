@@ -15,6 +15,8 @@ pub(crate) struct Served {
     pub(crate) url: String,
     directory: tempfile::TempDir,
     http: Client,
+    /// Whether its clients can ask their user.
+    pub(crate) can_ask: bool,
 }
 
 impl Served {
@@ -45,6 +47,7 @@ impl Served {
             url: format!("http://{address}/mcp"),
             directory,
             http: http.expect("a client"),
+            can_ask: false,
         }
     }
 
@@ -65,7 +68,10 @@ impl Served {
         params["_meta"] = json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": {},
+            "io.modelcontextprotocol/clientCapabilities": match self.can_ask {
+                true => json!({"elicitation": {}}),
+                false => json!({}),
+            },
         });
         let mut request = self
             .http
@@ -85,18 +91,24 @@ impl Served {
 
     /// Calls a tool with a token, if there is one: whether it failed, and what it says.
     pub(crate) async fn call(&self, token: Option<&str>, tool: &str, arguments: Value) -> (bool, String) {
+        let params = json!({"name": tool, "arguments": arguments});
+        let result = self.result(token, params).await;
+        let text = result["content"][0]["text"].as_str();
+        let text = text.unwrap_or_else(|| panic!("no text: {result}"));
+        (result["isError"] == true, text.to_owned())
+    }
+
+    /// What a call comes to, which may be a question.
+    pub(crate) async fn result(&self, token: Option<&str>, params: Value) -> Value {
         let authorization = token.map(|token| format!("Bearer {token}"));
         let headers: Vec<_> = authorization
             .iter()
             .map(|value| ("authorization", value.as_str()))
             .collect();
-        let params = json!({"name": tool, "arguments": arguments});
         let response = self.send("tools/call", params, &headers).await;
         assert_eq!(response.status(), 200, "{}", self.program.log());
         let answer: Value = response.json().await.expect("JSON");
-        let text = answer["result"]["content"][0]["text"].as_str();
-        let text = text.unwrap_or_else(|| panic!("no text: {answer}"));
-        (answer["result"]["isError"] == true, text.to_owned())
+        answer["result"].clone()
     }
 
     /// What was written down so far.

@@ -227,7 +227,9 @@ fn enter() -> Request<()> {
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ("sec-websocket-protocol", "v5.channel.k8s.io"),
     ] {
-        request.headers_mut().insert(name, value.parse().expect("a value"));
+        request
+            .headers_mut()
+            .insert(name, value.parse().expect("a value"));
     }
     request
 }
@@ -254,10 +256,18 @@ async fn containers_are_entered_in_the_users_name_by_the_same_ways() {
         [entering.id.to_string()]
     );
     // Whoever may not see the cluster is told the same as by reading, and it hears nothing of them.
-    for (user, name) in [("bob", "team-a.prod"), ("anna", "team-a.gone"), ("anna", "nowhere")] {
-        let name = name.parse().expect("a name");
-        let refused = federation.upgrade(&call(&principal(user)), &name, enter()).await;
-        let response = refused.err().expect("a refusal");
+    for (user, name) in [
+        ("bob", "team-a.prod"),
+        ("anna", "team-a.gone"),
+        ("anna", "nowhere"),
+    ] {
+        let cluster = name.parse().expect("a name");
+        let refused = federation
+            .upgrade(&call(&principal(user)), &cluster, enter())
+            .await;
+        let Err(response) = refused else {
+            panic!("{user} was let in to {name}");
+        };
         assert_eq!(response.status(), 404, "{user} {name}");
     }
     assert!(workload.seen().is_empty());

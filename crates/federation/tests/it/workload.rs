@@ -167,7 +167,9 @@ async fn answer(shared: &Shared, mut request: Request<Incoming>) -> Response<Bod
         response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         for (name, value) in [(header::CONNECTION, "Upgrade"), (header::UPGRADE, "websocket")] {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
         }
     }
     response
