@@ -4,7 +4,7 @@ use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited, combinators::BoxBody};
 use hyper::body::Incoming;
 use mk8s_mcp_core::{principal::Principal, server::Door as Vouches};
 use mk8s_net::{
@@ -137,7 +137,10 @@ impl<S: ServerHandler + Clone + Sync> Entrance<S> {
                     // It has been read, and is nobody's business further in.
                     request.headers_mut().remove(header::AUTHORIZATION);
                     request.extensions_mut().insert(principal);
-                    self.mcp.handle(request).await.map(body)
+                    match whole(request).await {
+                        Ok(request) => self.mcp.handle(request).await.map(body),
+                        Err(refused) => refused,
+                    }
                 }
                 Err(challenge) => {
                     self.metrics.unauthorized.inc();
@@ -166,6 +169,24 @@ impl<S: ServerHandler + Clone + Sync> Entrance<S> {
             StatusCode::NOT_FOUND,
             format!("there is nothing here: MCP is spoken at {}\n", self.path),
         )
+    }
+}
+
+/// A request with all of its body, which comes in time, and isn't large.
+async fn whole(request: Request<Incoming>) -> Result<Request<Full<Bytes>>, Response<Body>> {
+    let (parts, body) = request.into_parts();
+    let read = Limited::new(body, MAX_REQUEST).collect();
+    match tokio::time::timeout(serve::HEAD_TIMEOUT, read).await {
+        Ok(Ok(body)) => Ok(Request::from_parts(parts, Full::new(body.to_bytes()))),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(said(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("a request may have {} KiB\n", MAX_REQUEST >> 10),
+        )),
+        Ok(Err(_)) => Err(said(StatusCode::BAD_REQUEST, "the request broke off\n")),
+        Err(_) => Err(said(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the request took longer than {} s\n", serve::HEAD_TIMEOUT.as_secs()),
+        )),
     }
 }
 

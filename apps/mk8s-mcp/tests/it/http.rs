@@ -324,3 +324,42 @@ async fn a_plan_of_one_replica_is_approved_and_made_at_others() {
     assert_eq!(call["change"]["operation"], "create");
     assert_eq!(call["change"]["approval"], "approved");
 }
+
+#[tokio::test]
+async fn who_cant_be_asked_over_http_doesnt_approve() {
+    let namespace = Cluster::shared().namespace();
+    let provider = provider();
+    let alice = provider.token("alice", RESOURCE, "mcp:read").await;
+    let mut config = known(&provider);
+    config["mode"] = "full".into();
+    let served = Served::start(config);
+    let manifest = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "made"}});
+    let arguments = json!({"operation": "create", "namespace": namespace.name(), "manifest": manifest});
+    let (is_error, text) = served.call(Some(&alice), "change", arguments).await;
+    assert!(!is_error, "a plan is made, and shown: {text}");
+    let (_, rest) = text.split_once("\"plan\": \"").expect("a plan");
+    let (plan, _) = rest.split_once('"').expect("its end");
+    // By the newer revision its client says that it can't; by the older one nobody knows, without a session.
+    let (is_error, text) = served.call(Some(&alice), "change", json!({"plan": plan})).await;
+    assert!(is_error && text.contains("elicitation"), "{text}");
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "change", "arguments": {"plan": plan}}});
+    let request = reqwest::Client::new()
+        .post(&served.url)
+        .bearer_auth(&alice)
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-protocol-version", "2025-11-25")
+        .json(&message);
+    let answer: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+    let text = answer["result"]["content"][0]["text"].as_str().expect("text");
+    assert!(text.contains("elicitation"), "{text}");
+    let found = namespace.kubectl().run(["get", "configmap", "made"]);
+    assert!(found.stderr.contains("NotFound"), "{found}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_large_is_refused() {
+    let served = Served::start(anybody());
+    let params = json!({"name": "get", "arguments": {"kind": "x".repeat(3 << 20)}});
+    assert_eq!(served.send("tools/call", params, &[]).await.status(), 413);
+}
