@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use clap::{Parser, Subcommand};
-use mk8s_mcp_core::settings::{DeniedResource, Settings};
+use clap::{Parser, Subcommand, ValueEnum};
+use mk8s_mcp_core::settings::{DeniedResource, Mode, Settings};
 use mk8s_telemetry::LogSettings;
 
 use crate::http;
 
-/// AI agents read your Kubernetes clusters in your name, and see no secret of them.
+/// AI agents read your Kubernetes clusters in your name, see no secret of them, and change what you let them.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -21,6 +21,7 @@ Examples:
   mk8s-mcp                                  the current context of your kubeconfig
   mk8s-mcp --context staging --context prod these two
   mk8s-mcp --all-contexts --deny secrets    every cluster you have; no tool touches Secrets at all
+  mk8s-mcp --mode non-destructive           agents may change things that you approve of; nothing is deleted
   mk8s-mcp serve --config mcp.yaml          for many people, over HTTP",
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true
@@ -40,11 +41,17 @@ pub(crate) struct Arguments {
     /// A resource that no tool touches, like secrets or deployments.apps; may be repeated
     #[arg(long, value_name = "RESOURCE")]
     deny: Vec<String>,
+    /// What agents may change, if you approve each time [default: read-only]
+    #[arg(long, value_enum, value_name = "MODE")]
+    mode: Option<ModeFlag>,
+    /// Show what changes would do, and do none
+    #[arg(long)]
+    dry_run: bool,
     /// Where calls and requests are written down, a line of JSON each [default: ~/.local/state/mk8s/mcp-audit.jsonl]
     #[arg(long, value_name = "FILE")]
     audit_file: Option<PathBuf>,
-    /// More settings, as YAML: answerTokens, callSeconds, readBytes, callsPerMinute, subscriptions,
-    /// deniedResources, log
+    /// More settings, as YAML: answerTokens, callSeconds, readBytes, callsPerMinute, subscriptions, deniedResources, mode,
+    /// dryRun, planSeconds, approvalSeconds, log
     #[arg(long, short, env = "MK8S_MCP_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -58,6 +65,27 @@ pub(crate) enum Command {
     #[cfg(feature = "conformance")]
     #[command(hide = true)]
     Conformance(crate::conformance::Arguments),
+}
+
+/// What agents may change.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ModeFlag {
+    /// Nothing
+    ReadOnly,
+    /// Create, apply, patch, scale up, restart
+    NonDestructive,
+    /// Also delete, scale down, exec, and connect to pods
+    Full,
+}
+
+impl From<ModeFlag> for Mode {
+    fn from(flag: ModeFlag) -> Self {
+        match flag {
+            ModeFlag::ReadOnly => Self::ReadOnly,
+            ModeFlag::NonDestructive => Self::NonDestructive,
+            ModeFlag::Full => Self::Full,
+        }
+    }
 }
 
 /// Everything the program needs to know.
@@ -89,6 +117,10 @@ impl Config {
             let denied = DeniedResource::try_from(resource).context("--deny")?;
             settings.denied_resources.push(denied);
         }
+        if let Some(mode) = arguments.mode {
+            settings.mode = mode.into();
+        }
+        settings.dry_run |= arguments.dry_run;
         settings.check()?;
         let kubeconfig = match arguments.kubeconfig {
             // kubectl's own variable may be a list.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use http::{Request, Response};
 use mk8s_connect::kubeconfig;
 use mk8s_mcp_core::{
-    cluster::{Clusters, KnownCluster},
+    cluster::{Clusters, KnownCluster, Upgraded},
     error::ToolError,
     principal::{Call, Principal},
 };
@@ -15,7 +15,7 @@ use mk8s_model::ClusterName;
 use mk8s_net::{Body, status::Status};
 use mk8s_proxy::{AuditLog, CredentialsRefused, Inbound, Proxy, decide::AllowAll};
 
-use crate::{asking, config::Contexts, ways::FileWays};
+use crate::{asking, config::Contexts, upgrade, ways::FileWays};
 
 /// The clusters of a kubeconfig.
 pub(crate) struct Kubeconfig {
@@ -89,6 +89,24 @@ impl Clusters for Kubeconfig {
             Some(again) if is_refused && self.ways.forget(cluster) => self.ask(call, cluster, again).await,
             _ => response,
         }
+    }
+
+    async fn upgrade(
+        &self,
+        call: &Call,
+        cluster: &ClusterName,
+        request: Request<()>,
+    ) -> Result<Upgraded, Response<Body>> {
+        if let Err(why) = self.ways.prepare(cluster).await {
+            return Err(Status::unavailable(why.to_string(), 1).into_response());
+        }
+        upgrade::upgrade(
+            self.proxy.clone(),
+            asking::caller(&call.principal),
+            cluster.clone(),
+            request,
+        )
+        .await
     }
 }
 

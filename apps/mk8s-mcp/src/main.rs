@@ -13,6 +13,7 @@ mod conformance;
 mod contexts;
 mod http;
 mod serve;
+mod upgrade;
 mod ways;
 
 use std::process::ExitCode;

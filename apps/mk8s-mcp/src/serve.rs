@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use mk8s_audit::AuditFile;
 use mk8s_mcp_core::{
     principal::Principal,
-    server::{Server, Starter},
+    server::{Options, Server, Starter},
 };
 use mk8s_model::{AuthMethod, Identity};
 use rmcp::{ServiceExt as _, service::ServerInitializeError};
@@ -22,16 +22,22 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let audit = AuditFile::open(&config.audit_file)?;
     let clusters = Kubeconfig::open(&config.kubeconfig, &config.contexts, audit.clone())?;
     let door = Starter(Principal::local(starter()?));
-    let server = Server::new(
+    let server = Server::with(
         Arc::new(door),
         Arc::new(clusters),
         Arc::new(Calls(audit)),
         config.settings,
+        Options {
+            // It is its user's own machine, and nobody else speaks with us.
+            is_local: true,
+            ..Options::default()
+        },
     );
     info!(kubeconfig = %config.kubeconfig.display(), audit = %config.audit_file.display(), "ready");
     let (from, to) = rmcp::transport::stdio();
     let from = server.hearing(from);
-    match server.serve((from, to)).await {
+    // Boxed, because it is large, and only the beginning.
+    match Box::pin(server.serve((from, to))).await {
         Ok(running) => {
             running.waiting().await?;
             Ok(())

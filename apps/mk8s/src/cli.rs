@@ -231,7 +231,7 @@ pub(crate) struct Kubeconfig {
 /// Let an AI agent read the clusters that you can reach
 ///
 /// A desktop client starts it and speaks MCP with it on standard input and output. The agent reads in your name, with your
-/// login and your roles; it changes nothing, and no secret is shown to it. The program is mk8s-mcp, beside this one or on
+/// login and your roles; it changes nothing unless you say so (--mode), and no secret is shown to it. The program is mk8s-mcp, beside this one or on
 /// the PATH; what follows goes to it as it is.
 #[derive(Debug, Args)]
 #[command(

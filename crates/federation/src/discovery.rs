@@ -74,7 +74,7 @@ pub(crate) async fn clusters(
     Ok(seen.map_or(Seen::Forbidden, Seen::Clusters))
 }
 
-/// Whether a user sees one cluster: what it is like if so.
+/// Whether a user sees one cluster.
 pub(crate) async fn cluster(
     management: &Management,
     call: &Call,
@@ -178,20 +178,27 @@ fn told(found: Result<Option<Vec<CapiCluster>>, Refused>, filter: &ClusterFilter
         Err(Refused::Answered {
             code: 400, message, ..
         }) if filter.labels.is_some() => Err(ToolError::Arguments(format!("labelSelector: {message}"))),
-        Err(Refused::Answered {
+        Err(refused) => Err(failed(refused)),
+    }
+}
+
+/// What is told of a management cluster that can't say what there is.
+pub(crate) fn failed(refused: Refused) -> ToolError {
+    match refused {
+        Refused::Answered {
             code,
             reason,
             message,
-        }) => Err(ToolError::Api(ApiError::Refused {
+        } => ToolError::Api(ApiError::Refused {
             code,
             reason,
             message: format!("the management cluster lists no Cluster API clusters: {message}"),
-        })),
-        Err(Refused::TimedOut(limit)) => Err(ToolError::TimedOut {
-            seconds: limit.as_secs(),
         }),
-        Err(refused) => Err(ToolError::Api(ApiError::Unreadable(format!(
+        Refused::TimedOut(limit) => ToolError::TimedOut {
+            seconds: limit.as_secs(),
+        },
+        refused => ToolError::Api(ApiError::Unreadable(format!(
             "the management cluster's list of Cluster API clusters: {refused}"
-        )))),
+        ))),
     }
 }

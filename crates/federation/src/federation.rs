@@ -83,13 +83,7 @@ impl Clusters for Federation {
         principal: &Principal,
         filter: &ClusterFilter,
     ) -> Result<Vec<KnownCluster>, ToolError> {
-        // Listing is part of every call, and has no id of its own to be told.
-        let call = Call {
-            principal: principal.clone(),
-            id: Uuid::now_v7(),
-            tool: "clusters",
-            client: None,
-        };
+        let call = listing(principal);
         let seen = discovery::clusters(&self.management, &call, &self.settings, filter).await?;
         let (clusters, about) = match seen {
             Seen::Clusters(clusters) => (clusters, "management cluster"),
@@ -115,6 +109,22 @@ impl Clusters for Federation {
         // A cluster that moved to another page meanwhile comes twice.
         known.dedup_by(|one, other| one.name == other.name);
         Ok(known)
+    }
+
+    async fn choose(&self, principal: &Principal, asked: Option<&str>) -> Result<ClusterName, ToolError> {
+        let management = &self.settings.management_name;
+        let Some(asked) = asked.filter(|asked| *asked != management.as_str()) else {
+            return Ok(management.clone());
+        };
+        let nobody = || ToolError::NoCluster(asked.chars().filter(|c| !c.is_control()).take(80).collect());
+        let place = asked.parse().ok().and_then(|called| Place::meant(&called));
+        let place = place.filter(|place| self.settings.reads_secrets_in(place.namespace()));
+        let place = place.ok_or_else(nobody)?;
+        match discovery::cluster(&self.management, &listing(principal), &self.settings, &place).await {
+            Ok(()) => Ok(place.called().clone()),
+            Err(refused) if refused.hides_it() => Err(nobody()),
+            Err(refused) => Err(discovery::failed(refused)),
+        }
     }
 
     async fn send(&self, call: &Call, cluster: &ClusterName, request: Request<Body>) -> Response<Body> {
@@ -231,6 +241,16 @@ impl Federation {
                 Status::timeout(format!("cluster {cluster}: no answer within {seconds} s")).into_response()
             }
         }
+    }
+}
+
+/// Finding out which clusters there are, for whatever tool.
+fn listing(principal: &Principal) -> Call {
+    Call {
+        principal: principal.clone(),
+        id: Uuid::now_v7(),
+        tool: "clusters",
+        client: None,
     }
 }
 

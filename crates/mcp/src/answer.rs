@@ -4,6 +4,8 @@
 //! makes text of an [`Answer`]. The one distinction that a tool must make is whose words something is: titles, headings, notes and
 //! `more` are our own, and stand outside the fence; objects, lines and cells are somebody else's.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 mod field;
@@ -54,6 +56,8 @@ pub enum Content {
     Lines(Lines),
     /// Rows whose cells may be somebody else's.
     Table(Table),
+    /// An object before and after a change.
+    Diff(Box<Diff>),
     /// Our own words alone; it isn't fenced, so nothing of a cluster may be in it but names through [`name`].
     Note(String),
 }
@@ -104,6 +108,60 @@ pub enum Keep {
     Head,
     /// The last: a log.
     Tail,
+}
+
+/// An object before and after a change, as the API server gave both.
+#[derive(Debug, Clone, Default)]
+pub struct Diff {
+    /// Before.
+    pub before: Value,
+    /// After.
+    pub after: Value,
+    /// The paths, in [`step`]s, that the change itself sets. Of what is hidden there it isn't told whether it is another value now: who
+    /// may guess would find out what it was.
+    pub set: BTreeSet<String>,
+}
+
+impl Diff {
+    /// The paths of all values below one, as `set` has them.
+    pub fn paths(value: &Value, path: &str, paths: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(map) if !map.is_empty() => {
+                for (key, value) in map {
+                    Self::paths(value, &format!("{path}{}", step(key)), paths);
+                }
+            }
+            Value::Array(items) if !items.is_empty() => {
+                for (at, item) in items.iter().enumerate() {
+                    Self::paths(item, &format!("{path}[{}]", item_name(item, at)), paths);
+                }
+            }
+            _ => {
+                paths.insert(path.to_owned());
+            }
+        }
+    }
+}
+
+/// A key in a path: `.spec`, or `["app.kubernetes.io/name"]`.
+pub fn step(key: &str) -> String {
+    let plain = !key.is_empty()
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    if plain {
+        format!(".{key}")
+    } else {
+        format!("[{key:?}]")
+    }
+}
+
+/// How an item of a list is known: by its name, as Kubernetes merges most lists, or by its number.
+pub(crate) fn item_name(item: &Value, at: usize) -> String {
+    match item.get("name").and_then(Value::as_str) {
+        Some(name) => name.to_owned(),
+        None => at.to_string(),
+    }
 }
 
 /// Rows of cells, e.g. kubectl's columns or a summary of ours. Rows are in the order of what matters: the last are left out first.

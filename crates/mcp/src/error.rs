@@ -1,5 +1,7 @@
 //! Why a tool has no answer. What is said is read by an agent: what was wrong, and what to do instead, in one line.
 
+use rmcp::model::InputRequiredResult;
+
 use crate::{
     answer::{Answer, Content, Keep, Lines, Rank, Section},
     cluster::ApiError,
@@ -26,6 +28,12 @@ pub enum ToolError {
     /// There is no such cluster, or it isn't for this user: nobody is told which.
     #[error("there is no cluster {0:?} for you")]
     NoCluster(String),
+    /// The cluster refused, and there is something to say about that. The second is its own words.
+    #[error("{0}")]
+    Rejected(String, String),
+    /// It isn't an answer, nor an error: the user is to be asked, and the call to be made again.
+    #[error("the user is to be asked")]
+    Ask(Box<InputRequiredResult>),
     /// The cluster refused, failed or was not reached.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -57,6 +65,8 @@ impl ToolError {
             Self::NoCluster(_) => (NO_CLUSTER.to_owned(), None),
             Self::Denied(why) => (why.clone(), None),
             Self::Uri(why) => (why.to_string(), None),
+            Self::Rejected(ours, said) => (ours.clone(), Some(said.clone())),
+            Self::Ask(_) => ("your user is to be asked".to_owned(), None),
             Self::TimedOut { seconds } => (
                 format!(
                     "no answer within {seconds} s: ask for less (a namespace, a selector, a smaller limit), or again later"
@@ -110,6 +120,7 @@ impl ToolError {
     /// As what it is written down.
     pub(crate) fn outcome(&self) -> CallOutcome {
         match self {
+            Self::Ask(_) => CallOutcome::Asked,
             Self::Denied(_)
             | Self::NoCluster(_)
             | Self::TooMany { .. }

@@ -2,7 +2,7 @@
 //!
 //! A call comes in by [`server`], which knows who asks ([`principal`]), checks the arguments against the tool's own type, and
 //! sees to it that the call ends in time and is written down ([`record`]). A tool ([`tools`]) asks clusters ([`cluster`]), and each
-//! request passes [`guard`]. It returns an [`answer::Answer`]: what it found, before anybody may read it. [`render::render`] alone
+//! request passes [`guard`]. What changes something is planned, approved of and only then done ([`plan`]). It returns an [`answer::Answer`]: what it found, before anybody may read it. [`render::render`] alone
 //! makes text of it, and so is the one place that hides secrets, takes out what can't be seen, tells data from instructions and
 //! keeps to a number of tokens. Errors take the same way.
 //!
@@ -14,6 +14,7 @@ pub mod answer;
 pub mod cluster;
 pub mod error;
 pub mod guard;
+pub mod plan;
 pub mod principal;
 pub mod record;
 pub mod render;

@@ -38,6 +38,9 @@ pub struct CallRecord {
     /// SHA-256 of the arguments as JSON with sorted keys, in hexadecimal: what was asked can be proven by who knows it, and
     /// isn't told to others.
     pub arguments_digest: String,
+    /// What it was to change, if it was to change something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
     /// What came of it.
     pub outcome: CallOutcome,
     /// How long it took, in milliseconds.
@@ -56,6 +59,8 @@ pub enum CallOutcome {
     Answered,
     /// An answer that says what went wrong.
     Failed,
+    /// A question to the user; the client calls again with their answer.
+    Asked,
     /// We refused.
     Denied,
     /// The client went, or took it back.
@@ -64,6 +69,38 @@ pub enum CallOutcome {
     Subscribed,
     /// A subscription ended with its user's proof of identity, or with this server.
     Ended,
+}
+
+/// What a call was to change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    /// `apply`, `delete`, `exec`, …
+    pub operation: String,
+    /// The plan's id, the same where it was made and where it was applied. The plan itself isn't told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// What the user said, where they had to be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+}
+
+/// What a user said who had to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Approval {
+    /// Nothing yet: they are being asked, and the client calls again with the answer.
+    Asked,
+    /// Yes.
+    Approved,
+    /// No.
+    Declined,
+    /// They put the question away.
+    Cancelled,
+    /// Nothing in time.
+    Late,
+    /// Their client can't ask.
+    Unasked,
 }
 
 /// Where calls are written down.
@@ -101,6 +138,7 @@ impl Recording {
                 tool: call.tool.to_owned(),
                 cluster: arguments["cluster"].as_str().map(cut),
                 arguments_digest: digest(arguments),
+                change: None,
                 outcome: CallOutcome::Cancelled,
                 milliseconds: 0,
                 redactions: 0,
@@ -117,6 +155,11 @@ impl Recording {
             ..self.record.clone()
         };
         self.log.record(&record);
+    }
+
+    /// Writes down what it is to change.
+    pub(crate) fn changes(&mut self, change: Option<Change>) {
+        self.record.change = change;
     }
 
     pub(crate) fn end(mut self, outcome: CallOutcome, redactions: u32, tokens: usize) {

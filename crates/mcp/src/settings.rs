@@ -20,6 +20,27 @@ pub struct Settings {
     pub calls_per_minute: u32,
     /// How many subscriptions one user may have at a time.
     pub subscriptions: usize,
+    /// What agents may change.
+    pub mode: Mode,
+    /// Plans are made and shown, and nothing is ever done.
+    pub dry_run: bool,
+    /// How long a plan may be applied after it was made, in seconds.
+    pub plan_seconds: u64,
+    /// How long somebody is waited for who is asked whether something may be done, in seconds.
+    pub approval_seconds: u64,
+}
+
+/// What agents may change, after somebody approved of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Nothing: the tools that change aren't there.
+    #[default]
+    ReadOnly,
+    /// What adds, replaces or restarts. Nothing is deleted, scaled to fewer, taken over from others or entered.
+    NonDestructive,
+    /// Whatever the user may do.
+    Full,
 }
 
 /// A resource that no tool touches.
@@ -53,6 +74,10 @@ impl Default for Settings {
             read_bytes: 32 << 20,
             calls_per_minute: 240,
             subscriptions: 20,
+            mode: Mode::ReadOnly,
+            dry_run: false,
+            plan_seconds: 300,
+            approval_seconds: 300,
         }
     }
 }
@@ -92,7 +117,9 @@ impl Settings {
             self.calls_per_minute.into(),
             1,
             "give 1 or more",
-        )
+        )?;
+        at_least("planSeconds", self.plan_seconds, 1, "give 1 or more")?;
+        at_least("approvalSeconds", self.approval_seconds, 1, "give 1 or more")
     }
 }
 
@@ -111,6 +138,11 @@ mod tests {
             short.check().expect_err("too short").to_string(),
             "answerTokens is 10: give 500 or more, or nothing can be said"
         );
+        let mode: Settings =
+            serde_json::from_str(r#"{"mode": "non-destructive", "dryRun": true}"#).expect("a mode");
+        assert_eq!((mode.mode, mode.dry_run), (Mode::NonDestructive, true));
+        assert_eq!(Settings::default().mode, Mode::ReadOnly);
+        assert!(serde_json::from_str::<Settings>(r#"{"mode": "destructive"}"#).is_err());
         let typo: Result<Settings, _> = serde_json::from_str(r#"{"answerToken": 1}"#);
         assert!(
             typo.expect_err("a typo")

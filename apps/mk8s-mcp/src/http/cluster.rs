@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use http::{Request, Response};
 use mk8s_connect::Target;
 use mk8s_mcp_core::{
-    cluster::{Clusters, KnownCluster},
+    cluster::{Clusters, KnownCluster, Upgraded},
     error::ToolError,
     principal::{Call, Principal},
 };
@@ -26,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
 use super::people::Known;
-use crate::asking;
+use crate::{asking, upgrade};
 
 /// For how many tokens connections are kept.
 const KEPT: u64 = 1_000;
@@ -149,6 +149,30 @@ impl Clusters for OneCluster {
             Way::AsThem(as_them) => as_them.ask(&call.principal, inbound, request).await,
         }
     }
+
+    async fn upgrade(
+        &self,
+        call: &Call,
+        cluster: &ClusterName,
+        request: Request<()>,
+    ) -> Result<Upgraded, Response<Body>> {
+        let proxy = match &self.way {
+            Way::AsSelf(proxy) => proxy.clone(),
+            Way::AsThem(as_them) => match as_them.way(&call.principal).await {
+                Ok((_, proxy)) => proxy,
+                Err(why) => return Err(why.into_response()),
+            },
+        };
+        let caller = asking::caller(&call.principal);
+        upgrade::upgrade(proxy, caller, cluster.clone(), request).await
+    }
+}
+
+/// What the door knows of somebody who came with a token.
+fn known(principal: &Principal) -> Result<&Known, Status> {
+    let held = principal.held.as_ref();
+    held.and_then(|held| held.downcast_ref::<Known>())
+        .ok_or_else(|| Status::unauthorized("who asks brought no token"))
 }
 
 impl AsThem {
@@ -158,15 +182,8 @@ impl AsThem {
         inbound: impl Fn(Request<Body>) -> Inbound,
         request: Request<Body>,
     ) -> Response<Body> {
-        let Some(known) = principal
-            .held
-            .as_ref()
-            .and_then(|held| held.downcast_ref::<Known>())
-        else {
-            return Status::unauthorized("who asks brought no token").into_response();
-        };
         let again = asking::again(&request);
-        let (key, way) = match self.way(principal, known).await {
+        let (key, way) = match self.way(principal).await {
             Ok(found) => found,
             Err(why) => return why.into_response(),
         };
@@ -176,15 +193,18 @@ impl AsThem {
         }
         // The issuer may have taken the token back, or changed its keys: there may be another.
         self.kept.invalidate(&key);
-        self.tokens.forget(&known.verified).await;
+        if let Ok(known) = known(principal) {
+            self.tokens.forget(&known.verified).await;
+        }
         let Some(again) = again else { return response };
-        match self.way(principal, known).await {
+        match self.way(principal).await {
             Ok((other, way)) if other != key => way.handle(inbound(again)).await,
             _ => response,
         }
     }
 
-    async fn way(&self, principal: &Principal, known: &Known) -> Result<(Key, Proxy), Status> {
+    async fn way(&self, principal: &Principal) -> Result<(Key, Proxy), Status> {
+        let known = known(principal)?;
         let token = self
             .tokens
             .token(&known.verified, &known.bearer)

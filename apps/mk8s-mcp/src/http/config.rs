@@ -9,11 +9,15 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 use mk8s_federation::CredentialMode;
-use mk8s_mcp_core::settings::Settings;
+use mk8s_mcp_core::{
+    plan::PlanKey,
+    settings::{Mode, Settings},
+};
 use mk8s_model::ClusterName;
 use mk8s_telemetry::LogSettings;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 /// What `mk8s-mcp serve` is told.
 #[derive(Debug, Args)]
@@ -55,6 +59,8 @@ pub(crate) struct Config {
     /// How Cluster API's clusters are reached, if they are to be.
     pub(crate) federation: Option<mk8s_federation::Settings>,
     pub(crate) settings: Settings,
+    /// What plans are sealed with, the same for all replicas; without it, each takes its own alone.
+    pub(crate) plan_key: Option<PlanKey>,
     pub(crate) audit_file: Option<PathBuf>,
     pub(crate) traces: Option<Traces>,
     pub(crate) log: LogSettings,
@@ -206,8 +212,13 @@ impl Config {
                 );
             }
         }
+        let plan_key: Option<PathBuf> = take(&mut map, "planKeyFile")?;
         let config = Self {
             server,
+            plan_key: plan_key
+                .map(|file| read_key(&directory.join(file)))
+                .transpose()
+                .context("planKeyFile")?,
             kubernetes: take(&mut map, "kubernetes")?.unwrap_or_default(),
             cluster_name,
             people,
@@ -218,8 +229,26 @@ impl Config {
             settings: serde_json::from_value(Value::Object(map.into_iter().collect()))?,
         };
         config.settings.check()?;
+        let is_changing = config.settings.mode != Mode::ReadOnly && !config.settings.dry_run;
+        if is_changing && matches!(config.people, PeopleSettings::Anybody) {
+            bail!(
+                "mode: who approves of a change must be known: write oauth instead of allowAnonymous, or dryRun: true, or mode: read-only"
+            );
+        }
         Ok(config)
     }
+}
+
+/// A key out of a file: whatever is in it, as long as it can't be guessed.
+fn read_key(path: &Path) -> anyhow::Result<PlanKey> {
+    /// In hexadecimal that is a key of 128 bits.
+    const LEAST: usize = 32;
+    let shown = path.display();
+    let bytes = std::fs::read(path).with_context(|| format!("can't read {shown}"))?;
+    if bytes.trim_ascii().len() < LEAST {
+        bail!("{shown} has less than {LEAST} characters: write random ones (openssl rand -hex 32)");
+    }
+    Ok(PlanKey::new(Sha256::digest(bytes.trim_ascii()).into()))
 }
 
 fn take<T: DeserializeOwned>(
@@ -296,6 +325,9 @@ mod tests {
                 "capiMode.managementName",
             ),
             ("traces: {share: 1}", "otlpEndpoint"),
+            ("planKeyFile: none", "planKeyFile: can't read /etc/x/none"),
+            ("mode: full", "who approves of a change must be known"),
+            ("mode: non-destructive", "who approves of a change must be known"),
             ("oauth: {issuer: 'http://x', resource: 'https://y'}", "oauth"),
         ] {
             let error = read(&format!("allowAnonymous: true\n{text}")).expect_err(text);
@@ -331,6 +363,25 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn nobody_knows_who_approves_where_anybody_may_come() {
+        assert!(read("allowAnonymous: true\nmode: full\ndryRun: true").is_ok());
+        assert!(read(&format!("{OAUTH}}}\nmode: full")).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_can_be_guessed_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let with = |key: &str| {
+            std::fs::write(directory.path().join("key"), key).expect("written");
+            let text = "allowAnonymous: true\nplanKeyFile: key";
+            Config::read(text, directory.path()).map_err(|error| format!("{error:#}"))
+        };
+        assert!(with(&"k".repeat(32)).expect("read").plan_key.is_some());
+        let error = with("short\n").expect_err("a short key");
+        assert!(error.contains("openssl rand -hex 32"), "{error}");
     }
 
     #[test]

@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use mk8s_audit::AuditFile;
 use mk8s_connect::Target;
 use mk8s_federation::{CredentialMode, Federation, Management};
-use mk8s_mcp_core::{cluster::Clusters, server::Server};
+use mk8s_mcp_core::{
+    cluster::Clusters,
+    server::{Options, Server},
+};
 use mk8s_model::ClusterName;
 use mk8s_net::{
     drain::{self, Drain},
@@ -107,7 +110,11 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         metrics: metrics.clone(),
         next: Arc::new(Calls(audit)),
     };
-    let server = Server::new(Arc::new(LetIn), clusters, Arc::new(log), config.settings);
+    let mut options = Options::default();
+    if let Some(key) = config.plan_key {
+        options.plan_key = key;
+    }
+    let server = Server::with(Arc::new(LetIn), clusters, Arc::new(log), config.settings, options);
     let door = Door::new(Entrance {
         tls,
         people,

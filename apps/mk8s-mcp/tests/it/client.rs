@@ -25,6 +25,10 @@ pub(crate) struct Client {
     directory: tempfile::TempDir,
     next: u64,
     told: VecDeque<Value>,
+    /// What the user says when they are asked; None if they can't be.
+    pub(crate) says: Option<&'static str>,
+    /// What they were asked.
+    pub(crate) questions: Vec<String>,
 }
 
 impl Client {
@@ -51,6 +55,8 @@ impl Client {
             directory,
             next: 0,
             told: VecDeque::new(),
+            says: None,
+            questions: Vec::new(),
         };
         let answer = client.ask("server/discover", json!({}));
         assert!(answer["result"].is_object(), "{answer}");
@@ -74,13 +80,15 @@ impl Client {
     pub(crate) fn begin(&mut self, method: &str, params: Value) -> u64 {
         self.next += 1;
         let id = self.next;
-        self.write(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": with_meta(params)}));
+        let params = self.with_meta(params);
+        self.write(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
         id
     }
 
     /// Says something that has no answer.
     pub(crate) fn tell(&mut self, method: &str, params: Value) {
-        self.write(&json!({"jsonrpc": "2.0", "method": method, "params": with_meta(params)}));
+        let params = self.with_meta(params);
+        self.write(&json!({"jsonrpc": "2.0", "method": method, "params": params}));
     }
 
     /// The next message that answers nothing.
@@ -112,6 +120,19 @@ impl Client {
         }
     }
 
+    /// What each request of the revision has with it.
+    fn with_meta(&self, mut params: Value) -> Value {
+        params["_meta"] = json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": match self.says {
+                Some(_) => json!({"elicitation": {}}),
+                None => json!({}),
+            },
+        });
+        params
+    }
+
     fn write(&mut self, message: &Value) {
         let to = self.to.as_mut().expect("not ended");
         writeln!(to, "{message}").expect("written");
@@ -128,7 +149,16 @@ impl Client {
     /// Calls a tool: whether it failed, and what it says.
     #[track_caller]
     pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> (bool, String) {
-        let answer = self.ask("tools/call", json!({"name": tool, "arguments": arguments}));
+        let mut params = json!({"name": tool, "arguments": arguments});
+        let mut answer = self.ask("tools/call", params.clone());
+        if answer["result"]["resultType"] == "input_required" {
+            let question = &answer["result"]["inputRequests"]["approve"]["params"]["message"];
+            self.questions
+                .push(question.as_str().expect("a question").to_owned());
+            params["requestState"] = answer["result"]["requestState"].clone();
+            params["inputResponses"] = json!({"approve": {"action": self.says, "content": {}}});
+            answer = self.ask("tools/call", params);
+        }
         let text = answer["result"]["content"][0]["text"].as_str();
         let text = text.unwrap_or_else(|| panic!("no text: {answer}\n{}", self.log()));
         (answer["result"]["isError"] == true, text.to_owned())
@@ -148,6 +178,23 @@ impl Client {
         let (is_error, text) = self.call(tool, arguments.clone());
         assert!(is_error, "{tool} {arguments}: {text}");
         text
+    }
+
+    /// Plans a change and applies it.
+    #[track_caller]
+    pub(crate) fn change(&mut self, arguments: Value) -> String {
+        let plan = self.plan(arguments);
+        self.read("change", json!({"plan": plan}))
+    }
+
+    /// Plans a change.
+    #[track_caller]
+    pub(crate) fn plan(&mut self, arguments: Value) -> String {
+        let text = self.read("change", arguments);
+        let (_, rest) = text
+            .split_once("\"plan\": \"")
+            .unwrap_or_else(|| panic!("no plan: {text}"));
+        rest.split('"').next().expect("a plan").to_owned()
     }
 
     /// What was written down so far.
@@ -171,16 +218,6 @@ impl Client {
         self.to = None;
         self.child.wait().expect("its end").code().expect("a code")
     }
-}
-
-/// What each request of the revision has with it.
-fn with_meta(mut params: Value) -> Value {
-    params["_meta"] = json!({
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-        "io.modelcontextprotocol/clientCapabilities": {},
-    });
-    params
 }
 
 impl Drop for Client {

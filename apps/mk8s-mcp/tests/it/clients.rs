@@ -19,7 +19,7 @@ pub(crate) fn installed() -> PathBuf {
     ran.ok().text().into()
 }
 
-fn run(client: &str, task: &Value) -> Ran {
+pub(crate) fn run(client: &str, task: &Value, arguments: &[&str]) -> Ran {
     let directory = tempfile::tempdir().expect("a directory");
     let mut command = Command::new(installed().join(client).join("client"));
     command
@@ -28,7 +28,8 @@ fn run(client: &str, task: &Value) -> Ran {
         .arg("--kubeconfig")
         .arg(Cluster::shared().kubeconfig())
         .arg("--audit-file")
-        .arg(directory.path().join("audit.jsonl"));
+        .arg(directory.path().join("audit.jsonl"))
+        .args(arguments);
     command::run_with(
         &mut command,
         task.to_string().as_bytes(),
@@ -49,7 +50,9 @@ fn every_tool_answers(client: &str, mode: &str, version: &str) {
         {"name": "can_i", "arguments": {"verb": "get", "kind": "pods"}},
         {"name": "api_resources", "arguments": {"search": "pod"}},
     ]);
-    let said = run(client, &json!({"mode": mode, "calls": calls})).ok().json();
+    let said = run(client, &json!({"mode": mode, "calls": calls}), &[])
+        .ok()
+        .json();
     assert_eq!(said["protocolVersion"], version, "{said}");
     let asked: Vec<_> = calls
         .as_array()

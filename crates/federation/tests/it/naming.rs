@@ -1,6 +1,6 @@
 //! Which cluster is meant.
 
-use mk8s_mcp_core::cluster::Clusters as _;
+use mk8s_mcp_core::{cluster::Clusters as _, error::ToolError};
 use mk8s_model::{AuthMethod, Identity};
 use serde_json::json;
 
@@ -94,6 +94,52 @@ async fn names_that_no_cluster_can_have_are_left_out_and_lead_nowhere() {
         assert_eq!(read(&federation, &principal("anna"), cluster).await.0, 404);
     }
     assert_eq!(hub.asked(), [""; 0]);
+}
+
+#[tokio::test]
+async fn whoever_names_a_cluster_has_no_others_listed() {
+    let hub = Hub::new();
+    hub.cluster("team-a", "prod");
+    hub.cluster("team-b", "prod");
+    hub.allow("anna", "clusters", "team-a");
+    let federation = federation(&hub);
+    let anna = principal("anna");
+    for asked in [None, Some("management")] {
+        let chosen = federation.choose(&anna, asked).await.expect("a cluster");
+        assert_eq!(chosen.as_str(), "management");
+    }
+    assert_eq!(hub.asked(), [""; 0]);
+    let chosen = federation
+        .choose(&anna, Some("team-a.prod"))
+        .await
+        .expect("a cluster");
+    assert_eq!(chosen.as_str(), "team-a.prod");
+    assert_eq!(
+        hub.asked(),
+        ["anna GET /apis/cluster.x-k8s.io/v1beta2/namespaces/team-a/clusters/prod"]
+    );
+    // What isn't there, isn't theirs, or can't be.
+    for asked in [
+        "team-a.other",
+        "team-b.prod",
+        "prod",
+        "",
+        "..",
+        "../../secrets/x",
+        "team-a.prod/../x",
+        "team-a.prod\n",
+        "TEAM-A.PROD",
+        "team-a.\u{202e}prod",
+        &"x".repeat(10_000),
+    ] {
+        match federation.choose(&anna, Some(asked)).await {
+            Err(ToolError::NoCluster(said)) => assert!(said.chars().count() <= 80, "{asked:?}"),
+            other => panic!("{asked:?}: {other:?}"),
+        }
+    }
+    hub.fail(500, "etcd is gone");
+    let error = federation.choose(&anna, Some("team-a.prod")).await;
+    assert!(error.expect_err("an error").to_string().contains("etcd is gone"));
 }
 
 #[test]

@@ -2,9 +2,11 @@
 //!
 //! Tools have no other way out. What a call may read is bounded here, in bytes; in time by the call itself.
 
+mod changes;
 mod discovery;
 mod names;
 mod objects;
+mod upgrade;
 
 use std::{fmt, sync::Arc};
 
@@ -16,14 +18,18 @@ use mk8s_model::ClusterName;
 use mk8s_net::Body;
 use serde_json::Value;
 
+pub(crate) use changes::Done;
 pub use discovery::{Discoveries, Discovery, Resource};
 pub(crate) use discovery::{is_name, is_version};
 pub(crate) use names::{UNRESERVED, check_name, check_namespace, query};
 pub(crate) use objects::{Page, Selection};
+pub use upgrade::{Bytestream, Upgraded};
+pub(crate) use upgrade::{Frames, channels};
 
 use crate::{
     error::ToolError,
-    guard::{Guard, Refusal},
+    guard::{Guard, Refusal, Warrant},
+    plan::Wire,
     principal::{Call, Principal},
 };
 
@@ -78,8 +84,34 @@ pub trait Clusters: Send + Sync + 'static {
         self.list(principal).await
     }
 
+    /// The one that is meant: the one of that name, or without a name the default. Whoever knows it without listing all says it so.
+    ///
+    /// # Errors
+    /// If there is none, or none for the principal, or that can't be found out now.
+    async fn choose(&self, principal: &Principal, asked: Option<&str>) -> Result<ClusterName, ToolError> {
+        choose(&self.list(principal).await?, asked)
+    }
+
     /// Sends a request in the principal's name. What goes wrong on the way is a `Status` answer like the cluster's own.
     async fn send(&self, call: &Call, cluster: &ClusterName, request: Request<Body>) -> Response<Body>;
+
+    /// Sends a request to switch to a WebSocket in the principal's name: it has all headers of one but `Connection` and `Upgrade`.
+    ///
+    /// # Errors
+    /// Whatever was answered instead.
+    async fn upgrade(
+        &self,
+        call: &Call,
+        cluster: &ClusterName,
+        request: Request<()>,
+    ) -> Result<Upgraded, Response<Body>> {
+        let _ = (call, cluster, request);
+        let status = serde_json::json!({"kind": "Status", "code": 501, "reason": "NotImplemented",
+            "message": "there is no connection into pods on the way to this cluster"});
+        let mut response = Response::new(Body::full(status.to_string()));
+        *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
+        Err(response)
+    }
 }
 
 /// One cluster, for one call.
@@ -228,24 +260,28 @@ impl Cluster {
         accept: &'static str,
         body: Option<&Value>,
     ) -> Result<Response<Body>, ApiError> {
-        let mut request = Request::new(match body {
-            Some(object) => Body::full(object.to_string()),
+        let wire = Wire {
+            method,
+            path: path.to_owned(),
+            content_type: body.map(|_| "application/json"),
+            body: body.map(Value::to_string),
+            of: None,
+        };
+        self.send_wire(&wire, accept, Warrant::Reading).await
+    }
+
+    /// The one way out: past the guard, with no headers but ours.
+    async fn send_wire(
+        &self,
+        wire: &Wire,
+        accept: &'static str,
+        warrant: Warrant<'_>,
+    ) -> Result<Response<Body>, ApiError> {
+        let request = self.request(wire, accept, warrant)?;
+        let request = request.map(|()| match &wire.body {
+            Some(body) => Body::full(body.clone()),
             None => Body::empty(),
         });
-        *request.method_mut() = method;
-        *request.uri_mut() = path
-            .parse()
-            .map_err(|error| ApiError::Unreadable(format!("{path:?} is no path: {error}")))?;
-        self.guard.check(request.method(), request.uri())?;
-        let headers = request.headers_mut();
-        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-        headers.insert(
-            header::USER_AGENT,
-            HeaderValue::from_static(concat!("mk8s-mcp/", env!("CARGO_PKG_VERSION"))),
-        );
-        if body.is_some() {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
         let response = self.clusters.send(&self.call, &self.name, request).await;
         if response.status().is_success() {
             return Ok(response);
@@ -254,6 +290,54 @@ impl Cluster {
             return Err(ApiError::NoCluster);
         }
         Err(refused(response).await)
+    }
+
+    /// The head of a request that may be sent.
+    fn request(
+        &self,
+        wire: &Wire,
+        accept: &'static str,
+        warrant: Warrant<'_>,
+    ) -> Result<Request<()>, ApiError> {
+        let mut request = Request::new(());
+        *request.method_mut() = wire.method.clone();
+        *request.uri_mut() = wire
+            .path
+            .parse()
+            .map_err(|error| ApiError::Unreadable(format!("{:?} is no path: {error}", wire.path)))?;
+        self.guard.check(&self.name, wire, request.uri(), warrant)?;
+        let headers = request.headers_mut();
+        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        headers.insert(
+            header::USER_AGENT,
+            HeaderValue::from_static(concat!("mk8s-mcp/", env!("CARGO_PKG_VERSION"))),
+        );
+        if let Some(content_type) = wire.content_type {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        Ok(request)
+    }
+}
+
+/// A cluster that isn't known and one that isn't for this user are told alike.
+fn choose(known: &[KnownCluster], asked: Option<&str>) -> Result<ClusterName, ToolError> {
+    match asked {
+        Some(asked) => known
+            .iter()
+            .find(|known| known.name.as_str() == asked)
+            .map(|known| known.name.clone())
+            .ok_or_else(|| {
+                ToolError::NoCluster(asked.chars().filter(|c| !c.is_control()).take(80).collect())
+            }),
+        None => match (known.iter().find(|known| known.is_default), known) {
+            (Some(default), _) => Ok(default.name.clone()),
+            (None, [only]) => Ok(only.name.clone()),
+            (None, []) => Err(ToolError::Denied("there is no cluster for you".to_owned())),
+            (None, _) => Err(ToolError::Arguments(format!(
+                "there are {} clusters: name one in \"cluster\" (the tool \"clusters\" lists them)",
+                known.len()
+            ))),
+        },
     }
 }
 

@@ -161,6 +161,7 @@ impl<'a> Blocks<'a> {
             }
             Content::Table(table) => blocks.push(self.table(&part, table)),
             Content::Objects(objects) => self.objects(&part, objects, blocks),
+            Content::Diff(diff) => blocks.push(self.diff(&part, *diff)),
         }
     }
 

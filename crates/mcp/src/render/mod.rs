@@ -16,6 +16,7 @@ pub mod redact;
 mod block;
 mod budget;
 mod clean;
+mod diff;
 mod fence;
 mod fold;
 mod format;

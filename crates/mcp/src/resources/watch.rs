@@ -289,6 +289,8 @@ fn is_final(error: &ToolError) -> bool {
         | ToolError::Arguments(_)
         | ToolError::Uri(_)
         | ToolError::Denied(_)
+        | ToolError::Rejected(..)
+        | ToolError::Ask(_)
         | ToolError::NoCluster(_) => true,
         ToolError::Api(_) | ToolError::TimedOut { .. } | ToolError::TooMany { .. } => false,
     }

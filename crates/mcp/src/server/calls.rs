@@ -5,19 +5,29 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 use jiff::Timestamp;
 use mk8s_model::Identity;
+use rmcp::model::InputRequiredResult;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Inner;
+use super::{Inner, approval::Approver};
 use crate::{
     answer::Answer,
     error::ToolError,
     principal::{Call, Principal},
     record::{CallOutcome, Recording},
     render::{self, EnvPolicy, Nonce, Rendered, render},
+    settings::Settings,
     tools::{Context, Tool},
 };
+
+/// What a call comes to.
+pub(super) enum Taken {
+    /// Text.
+    Told(Rendered),
+    /// A question to the user, after which it is made again.
+    Asks(Box<InputRequiredResult>),
+}
 
 /// How many calls each user may make.
 pub(super) struct Limits {
@@ -56,24 +66,32 @@ pub(super) struct Made {
 }
 
 impl Inner {
-    /// Calls a tool, and makes text of what came of it.
+    /// Calls a tool, and makes text of what came of it, or of what the user is asked.
     pub(super) async fn take(
         &self,
         tool: &Tool,
         principal: Principal,
         client: Option<String>,
         arguments: Value,
+        approver: Approver,
         cancelled: &CancellationToken,
-    ) -> Rendered {
+    ) -> Taken {
         let call = begin(principal, tool.name, client);
-        let recording = Recording::begin(self.log.clone(), &call, &arguments);
-        let made = self.make(call, recording, cancelled, |context| {
+        let mut recording = Recording::begin(self.log.clone(), &call, &arguments);
+        let approver = Arc::new(approver);
+        let made = self.bounded_by(call, approver.clone(), cancelled, |context| {
             tool.call(context, arguments)
         });
-        made.await.rendered
+        let made = made.await;
+        recording.changes(approver.change());
+        if let Some(Err(ToolError::Ask(question))) = made {
+            recording.end(CallOutcome::Asked, 0, 0);
+            return Taken::Asks(question);
+        }
+        Taken::Told(self.told(made, recording).await.rendered)
     }
 
-    /// Makes a call, and text of what came of it.
+    /// Makes a call that asks nobody, and text of what came of it.
     pub(super) async fn make<R>(
         &self,
         call: Arc<Call>,
@@ -84,7 +102,64 @@ impl Inner {
     where
         R: Future<Output = Result<Answer, ToolError>>,
     {
-        let (answer, outcome, error) = match self.bounded(call, cancelled, work).await {
+        let made = self.bounded(call, cancelled, work).await;
+        self.told(made, recording).await
+    }
+
+    /// Does it, if its user may make a call, and until it takes too long. Nothing if it was cancelled.
+    pub(super) async fn bounded<T, R>(
+        &self,
+        call: Arc<Call>,
+        cancelled: &CancellationToken,
+        work: impl FnOnce(Context) -> R,
+    ) -> Option<Result<T, ToolError>>
+    where
+        R: Future<Output = Result<T, ToolError>>,
+    {
+        let nobody = Approver::nobody(call.principal.identity.clone(), self.plans.clone());
+        self.bounded_by(call, Arc::new(nobody), cancelled, work).await
+    }
+
+    async fn bounded_by<T, R>(
+        &self,
+        call: Arc<Call>,
+        approver: Arc<Approver>,
+        cancelled: &CancellationToken,
+        work: impl FnOnce(Context) -> R,
+    ) -> Option<Result<T, ToolError>>
+    where
+        R: Future<Output = Result<T, ToolError>>,
+    {
+        let made = async {
+            self.limits.take(&call.principal.identity)?;
+            let context = Context {
+                call: call.clone(),
+                clusters: self.clusters.clone(),
+                discoveries: self.discoveries.clone(),
+                guard: self.guard.clone(),
+                settings: self.settings.clone(),
+                plans: self.plans.clone(),
+                approver: approver.clone(),
+                forwards: self.forwards.clone(),
+            };
+            let seconds = self.settings.call_seconds;
+            // What a call waits for ends with it: dropped, its requests are cancelled.
+            approver
+                .patience()
+                .within(Duration::from_secs(seconds), work(context))
+                .await
+                .unwrap_or(Err(ToolError::TimedOut { seconds }))
+        };
+        tokio::select! {
+            biased;
+            () = cancelled.cancelled() => None,
+            made = made => Some(made),
+        }
+    }
+
+    /// Text of what came of a call, which ends with it.
+    async fn told(&self, made: Option<Result<Answer, ToolError>>, recording: Recording) -> Made {
+        let (answer, outcome, error) = match made {
             Some(Ok(answer)) => (answer, CallOutcome::Answered, None),
             Some(Err(error)) => (error.clone().into_answer(), error.outcome(), Some(error)),
             // Nobody reads what is said now.
@@ -102,46 +177,19 @@ impl Inner {
         Made { rendered, error }
     }
 
-    /// Does it, if its user may make a call, and until it takes too long. Nothing if it was cancelled.
-    pub(super) async fn bounded<T, R>(
-        &self,
-        call: Arc<Call>,
-        cancelled: &CancellationToken,
-        work: impl FnOnce(Context) -> R,
-    ) -> Option<Result<T, ToolError>>
-    where
-        R: Future<Output = Result<T, ToolError>>,
-    {
-        let made = async {
-            self.limits.take(&call.principal.identity)?;
-            let context = Context {
-                call: call.clone(),
-                clusters: self.clusters.clone(),
-                discoveries: self.discoveries.clone(),
-                guard: self.guard.clone(),
-                settings: self.settings.clone(),
-            };
-            let seconds = self.settings.call_seconds;
-            // What a call waits for ends with it: dropped, its requests are cancelled.
-            tokio::time::timeout(Duration::from_secs(seconds), work(context))
-                .await
-                .unwrap_or(Err(ToolError::TimedOut { seconds }))
-        };
-        tokio::select! {
-            biased;
-            () = cancelled.cancelled() => None,
-            made = made => Some(made),
-        }
-    }
-
     pub(super) fn text(&self, answer: Answer) -> Rendered {
-        let settings = render::Settings {
-            tokens: self.settings.answer_tokens,
-            now: Timestamp::now(),
-            env: EnvPolicy::default(),
-        };
-        render(answer, &settings, Nonce(rand::random()))
+        text(answer, &self.settings)
     }
+}
+
+/// An answer as text, by the settings of whoever runs the server.
+pub(crate) fn text(answer: Answer, settings: &Settings) -> Rendered {
+    let settings = render::Settings {
+        tokens: settings.answer_tokens,
+        now: Timestamp::now(),
+        env: EnvPolicy::default(),
+    };
+    render(answer, &settings, Nonce(rand::random()))
 }
 
 /// A call of somebody's, with an id of its own.

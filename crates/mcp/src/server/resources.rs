@@ -11,7 +11,6 @@ use std::{
 };
 
 use futures_util::future::try_join_all;
-use http::Method;
 use mk8s_model::Identity;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler as _,
@@ -30,6 +29,8 @@ use super::{Inner, Server, calls, client};
 use crate::{
     cluster::{ApiError, KnownCluster},
     error::ToolError,
+    guard::Warrant,
+    plan::Wire,
     principal::{Call, Principal},
     record::{CallOutcome, Recording},
     render::Rendered,
@@ -351,14 +352,14 @@ impl Inner {
         if matches!(uri.part, Part::Log { .. }) {
             return Err(ToolError::Denied(Watch::NO_LOGS.to_owned()));
         }
-        let path = uri.path()?;
-        let path = path.parse().map_err(|_| {
+        let wire = Wire::reading(uri.path()?);
+        let path = wire.path.parse().map_err(|_| {
             ToolError::Denied(
                 "a name in the URI can't be in a path: write it as it is in metadata.name".to_owned(),
             )
         })?;
         self.guard
-            .check(&Method::GET, &path)
+            .check(&uri.cluster, &wire, &path, Warrant::Reading)
             .map_err(ApiError::NotAsked)?;
         Ok(())
     }
@@ -437,7 +438,12 @@ fn refusal(error: &ToolError, rendered: &Rendered, uri: Option<&str>) -> ErrorDa
         ToolError::Api(ApiError::Refused { code: 400..500, .. } | ApiError::NotAsked(_))
         | ToolError::Uri(_)
         | ToolError::Arguments(_) => ErrorData::invalid_params(line, data),
-        ToolError::Denied(_) | ToolError::TooMany { .. } => ErrorData::invalid_request(line, data),
-        ToolError::Api(_) | ToolError::TimedOut { .. } => ErrorData::internal_error(line, data),
+        ToolError::Denied(_) | ToolError::Rejected(..) | ToolError::TooMany { .. } => {
+            ErrorData::invalid_request(line, data)
+        }
+        // Nothing that is read asks anybody.
+        ToolError::Api(_) | ToolError::Ask(_) | ToolError::TimedOut { .. } => {
+            ErrorData::internal_error(line, data)
+        }
     }
 }

@@ -5,12 +5,16 @@
 
 mod api_resources;
 mod can_i;
+mod change;
 mod clusters;
 mod describe;
 mod diagnose;
 mod events;
+mod exec;
 mod get;
 pub(crate) mod logs;
+mod pods;
+mod port_forward;
 mod top;
 mod workload;
 
@@ -22,19 +26,26 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings, transform::transfor
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
+pub(crate) use port_forward::Forwards;
+
 use crate::{
     answer::{Answer, Content, Keep, Lines, Rank, Section},
     cluster::{Cluster, Clusters, Discoveries, KnownCluster, Resource},
     error::ToolError,
     guard::Guard,
+    plan::Plans,
     principal::Call,
-    settings::Settings,
+    server::Approver,
+    settings::{Mode, Settings},
 };
 
 /// How many clusters are asked at a time.
 const AT_ONCE: usize = 8;
 /// What is read of one answer of one of several clusters, at least, in bytes. Together they may have what one has.
 const LEAST_READ: usize = 4 << 20;
+
+/// Those that do more than read.
+const CHANGING: &[&str] = &["change", "exec", "port_forward"];
 
 /// A tool as clients see it, and how it is called.
 pub struct Tool {
@@ -59,12 +70,16 @@ pub(crate) struct Context {
     pub(crate) discoveries: Discoveries,
     pub(crate) guard: Arc<Guard>,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) plans: Arc<Plans>,
+    pub(crate) approver: Arc<Approver>,
+    pub(crate) forwards: Arc<Forwards>,
 }
 
-/// All tools, in the order in which they are listed.
+/// The tools that there are by these settings, in the order in which they are listed. `is_local`: the server runs on its user's
+/// own machine.
 #[must_use]
-pub fn all() -> Vec<Tool> {
-    vec![
+pub fn all(settings: &Settings, is_local: bool) -> Vec<Tool> {
+    let mut all = vec![
         clusters::tool(),
         get::tool(),
         describe::tool(),
@@ -74,7 +89,19 @@ pub fn all() -> Vec<Tool> {
         diagnose::tool(),
         can_i::tool(),
         api_resources::tool(),
-    ]
+    ];
+    if settings.mode != Mode::ReadOnly {
+        all.extend([change::tool(), exec::tool()]);
+        if is_local {
+            all.push(port_forward::tool());
+        }
+    }
+    all
+}
+
+/// Whether a tool does more than read.
+pub(crate) fn changes(tool: &Tool) -> bool {
+    CHANGING.contains(&tool.name)
 }
 
 impl Tool {
@@ -174,24 +201,24 @@ fn plain(schema: &mut Schema) {
 impl Context {
     /// The cluster that is meant.
     pub(crate) async fn cluster(&self, asked: Option<&str>) -> Result<Cluster, ToolError> {
-        let known = self.clusters.list(&self.call.principal).await?;
         if asked == Some("*") {
             return Err(ToolError::arguments(
                 "name one cluster: this tool asks one at a time",
             ));
         }
-        choose(&known, asked).map(|name| self.open(name))
+        let name = self.clusters.choose(&self.call.principal, asked).await?;
+        Ok(self.open(name))
     }
 
     /// The clusters that are meant: one, or by `*` all of them.
     pub(crate) async fn several(&self, asked: Option<&str>) -> Result<Vec<Cluster>, ToolError> {
-        let known = self.clusters.list(&self.call.principal).await?;
         if asked == Some("*") {
+            let known = self.clusters.list(&self.call.principal).await?;
             let share = self.settings.read_bytes / known.len().clamp(1, AT_ONCE);
             let open = |known: KnownCluster| self.open_for(known.name, share.max(LEAST_READ));
             return Ok(known.into_iter().map(open).collect());
         }
-        Ok(vec![self.open(choose(&known, asked)?)])
+        Ok(vec![self.cluster(asked).await?])
     }
 
     pub(crate) fn open(&self, name: ClusterName) -> Cluster {
@@ -262,28 +289,6 @@ fn of_cluster(cluster: &ClusterName, mut section: Section) -> Section {
         None => format!("cluster {cluster}"),
     });
     section
-}
-
-/// A cluster that isn't known and one that isn't for this user are told alike.
-fn choose(known: &[KnownCluster], asked: Option<&str>) -> Result<ClusterName, ToolError> {
-    match asked {
-        Some(asked) => known
-            .iter()
-            .find(|known| known.name.as_str() == asked)
-            .map(|known| known.name.clone())
-            .ok_or_else(|| {
-                ToolError::NoCluster(asked.chars().filter(|c| !c.is_control()).take(80).collect())
-            }),
-        None => match (known.iter().find(|known| known.is_default), known) {
-            (Some(default), _) => Ok(default.name.clone()),
-            (None, [only]) => Ok(only.name.clone()),
-            (None, []) => Err(ToolError::Denied("there is no cluster for you".to_owned())),
-            (None, _) => Err(ToolError::Arguments(format!(
-                "there are {} clusters: name one in \"cluster\" (the tool \"clusters\" lists them)",
-                known.len()
-            ))),
-        },
-    }
 }
 
 /// `15m`, `2h`, `1d` in seconds.

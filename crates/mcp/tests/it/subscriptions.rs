@@ -503,7 +503,7 @@ async fn a_subscription_ends_with_the_proof_of_its_subscribers_identity() {
             let message = answer["error"]["message"].as_str().expect("a message");
             assert!(message.contains("sign in again"), "{answer}");
         } else {
-            client = client.hello().await;
+            client = client.hello(json!({})).await;
             subscribe(&mut client, URI).await;
             // The last notification: whoever reads then learns why.
             let told = client.heard_within(Duration::from_secs(100)).await;
@@ -555,7 +555,7 @@ async fn what_one_user_watches_is_no_others() {
         records.clone(),
         Settings::default(),
     );
-    let mut client = Client::on(server, records).hello().await;
+    let mut client = Client::on(server, records).hello(json!({})).await;
     subscribe(&mut client, URI).await;
     *door.0.lock().expect("not poisoned") = principal("ben");
     // It isn't taken from anna's, and ending it doesn't end hers.

@@ -17,7 +17,7 @@ use mk8s_mcp_core::{
     error::ToolError,
     principal::{Call, Principal},
     record::{CallLog, CallRecord},
-    server::{Server, Starter},
+    server::{Door, Options, Server, Starter},
     settings::Settings,
 };
 use mk8s_model::{AuthMethod, ClusterName, Identity};
@@ -52,7 +52,7 @@ impl Waiting {
         *self.0.lock().expect("not poisoned")
     }
 
-    fn change(&self, by: isize) {
+    pub(crate) fn change(&self, by: isize) {
         let mut count = self.0.lock().expect("not poisoned");
         *count = count.checked_add_signed(by).expect("not below none");
     }
@@ -238,7 +238,18 @@ pub(crate) struct Client {
     early: HashMap<u64, Value>,
     told: VecDeque<Value>,
     pub(crate) records: Arc<Records>,
+    /// What the user says when they are asked while a call waits: `accept`, `decline`, `cancel`; nothing if they don't answer.
+    pub(crate) says: Option<&'static str>,
+    /// What they were asked.
+    pub(crate) questions: Vec<String>,
+    /// What happens while they think about it.
+    pub(crate) meanwhile: Option<Box<dyn Fn() + Send>>,
     serving: JoinHandle<()>,
+}
+
+/// Who somebody is.
+pub(crate) fn identity(user: &str, groups: &[&str]) -> Identity {
+    Identity::new(user, groups, AuthMethod::Starter).expect("an identity")
 }
 
 impl Drop for Client {
@@ -250,27 +261,50 @@ impl Drop for Client {
 impl Client {
     /// Says hello to a server of these clusters.
     pub(crate) async fn of(clusters: Arc<InMemory>, settings: Settings) -> Self {
-        Self::silent(clusters, settings).hello().await
+        Self::silent(clusters, settings).hello(json!({})).await
     }
 
-    /// Says hello.
-    pub(crate) async fn hello(self) -> Self {
-        let mut client = self;
-        let hello = json!({"protocolVersion": "2025-11-25", "capabilities": {},
+    /// Says hello, able to do that.
+    pub(crate) async fn hello(mut self, capabilities: Value) -> Self {
+        let hello = json!({"protocolVersion": "2025-11-25", "capabilities": capabilities,
             "clientInfo": {"name": "test", "version": "1"}});
-        client.ask("initialize", hello).await;
-        client.tell("notifications/initialized", json!({})).await;
-        client
+        self.ask("initialize", hello).await;
+        self.tell("notifications/initialized", json!({})).await;
+        self
     }
 
     /// Says nothing yet.
     pub(crate) fn silent(clusters: Arc<InMemory>, settings: Settings) -> Self {
-        let records = Arc::new(Records::default());
-        let door = Starter(principal("anna"));
-        Self::on(
-            Server::new(Arc::new(door), clusters, records.clone(), settings),
-            records,
+        Self::with(
+            clusters,
+            settings,
+            Options::default(),
+            identity("anna", &["devs"]),
         )
+    }
+
+    /// The same, of somebody on a server that is made with these.
+    pub(crate) fn with(
+        clusters: Arc<dyn Clusters>,
+        settings: Settings,
+        options: Options,
+        who: Identity,
+    ) -> Self {
+        let mut principal = Principal::local(who);
+        principal.source = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+        Self::at(Arc::new(Starter(principal)), clusters, settings, options)
+    }
+
+    /// The same, who they are being a door's to say.
+    pub(crate) fn at(
+        door: Arc<dyn Door>,
+        clusters: Arc<dyn Clusters>,
+        settings: Settings,
+        options: Options,
+    ) -> Self {
+        let records = Arc::new(Records::default());
+        let server = Server::with(door, clusters, records.clone(), settings, options);
+        Self::on(server, records)
     }
 
     /// Says nothing yet to this server.
@@ -279,7 +313,7 @@ impl Client {
         let serving = tokio::spawn(async move {
             let (from, to) = tokio::io::split(theirs);
             let from = server.hearing(from);
-            if let Ok(running) = server.serve((from, to)).await {
+            if let Ok(running) = Box::pin(server.serve((from, to))).await {
                 let _ = running.waiting().await;
             }
         });
@@ -292,6 +326,9 @@ impl Client {
             early: HashMap::new(),
             told: VecDeque::new(),
             records,
+            says: None,
+            questions: Vec::new(),
+            meanwhile: None,
             serving,
         }
     }
@@ -340,6 +377,20 @@ impl Client {
         tokio::time::timeout(time, heard).await.ok()
     }
 
+    /// What the user is asked is answered, if they answer.
+    async fn asked(&mut self, message: &Value) {
+        let question = message["params"]["message"].as_str().expect("a question");
+        self.questions.push(question.to_owned());
+        if let Some(meanwhile) = &self.meanwhile {
+            meanwhile();
+        }
+        if let Some(action) = self.says {
+            let said =
+                json!({"jsonrpc": "2.0", "id": message["id"], "result": {"action": action, "content": {}}});
+            self.write(&said).await;
+        }
+    }
+
     /// Keeps the next message for whoever waits for it.
     async fn read(&mut self) {
         // What is read of a line stays when nobody waits any more.
@@ -347,6 +398,9 @@ impl Client {
         assert!(read > 0, "the server is gone");
         let message: Value = serde_json::from_str(&self.line).expect("a line of JSON");
         self.line.clear();
+        if message["method"] == "elicitation/create" {
+            return self.asked(&message).await;
+        }
         match message["id"].as_u64() {
             Some(id) => {
                 self.early.insert(id, message);

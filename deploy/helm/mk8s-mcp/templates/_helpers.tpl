@@ -33,6 +33,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and .Values.enableDownstreamOAuth (not .Values.oauth.kubernetes) }}
 {{- fail "enableDownstreamOAuth needs oauth.kubernetes: how users get tokens for Kubernetes" }}
 {{- end }}
+{{- with .Values.capiMode }}
+{{- if and .enabled (eq .credentials "user") (not $.Values.enableDownstreamOAuth) }}
+{{- fail "capiMode.credentials=user needs enableDownstreamOAuth: users have no rights of their own otherwise; set that, or service-account" }}
+{{- end }}
+{{- if and .enabled (eq .credentials "service-account") (not .rbac.allowedNamespaces) (not .rbac.clusterWideSecrets) }}
+{{- fail "capiMode.rbac: name the allowedNamespaces whose kubeconfigs are read, or set clusterWideSecrets" }}
+{{- end }}
+{{- if and .enabled $.Values.clusterName }}
+{{- fail "clusterName: with capiMode the cluster is called by capiMode.managementName" }}
+{{- end }}
+{{- end }}
+{{- if and .Values.allowAnonymous (ne .Values.mode "read-only") (not .Values.dryRun) }}
+{{- fail "mode: who approves of a change must be known: set oauth instead of allowAnonymous, or dryRun=true" }}
+{{- end }}
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) }}
 {{- fail "ingress.host is needed with ingress.enabled" }}
 {{- end }}

@@ -113,12 +113,13 @@ fn decisions_stay_pure() {
 fn one_crate_names_the_tls_stack() {
     for (name, imports) in imports() {
         // authn signs tokens with the same library's RSA, keeper's protocol encrypts inside TLS, filter seals what clients
-        // send back; the test kit makes hostile certificates.
+        // send back, and mcp what agents do; the test kit makes hostile certificates.
         if [
             "mk8s-tls",
             "mk8s-authn",
             "mk8s-filter",
             "mk8s-keeper",
+            "mk8s-mcp-core",
             "mk8s-testkit",
             "mk8s-bench",
             "mk8s-system-tests",

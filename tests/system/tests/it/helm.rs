@@ -141,7 +141,7 @@ fn rendered(release: &Release, values: &Value) -> Vec<Value> {
     let documents = yaml
         .split("\n---\n")
         .filter(|document| document.contains("kind:"));
-    let kubectl = release.namespace.kubectl();
+    let kubectl = Cluster::shared().kubectl();
     let objects = documents.map(|document| {
         let arguments = [
             "create",
@@ -247,9 +247,18 @@ async fn the_mcp_server_is_installed_upgraded_and_removed() {
     let policy = release.get("networkpolicy", "mcp");
     assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
 
-    // Other settings are other pods.
+    // Other settings are other pods. What plans are sealed with stays.
     values["deniedResources"] = json!(["configmaps"]);
+    values["mode"] = "full".into();
+    values["dryRun"] = true.into();
     release.install(&values);
+    let key = release.get("secret", "mcp-plans")["data"]["key"].clone();
+    assert!(
+        key.as_str().is_some_and(|key| key.len() >= 64),
+        "a key that can't be guessed"
+    );
+    release.install(&values);
+    assert_eq!(release.get("secret", "mcp-plans")["data"]["key"], key);
     within(Duration::from_secs(30), "the old pods to be gone", || {
         let pods = release
             .namespace
