@@ -12,7 +12,7 @@ command -v npm >/dev/null || die "Node is missing: apt-get install nodejs npm (2
 devcluster=$(tools/devcluster/build.sh)
 target=${CARGO_TARGET_DIR:-$root/target}
 
-# The other server's programs are packages of their own, one a platform.
+# The other server's program is a package of its own for each platform; this is the one of x86-64.
 other=$target/bench/agents-other
 mkdir -p "$other"
 if ! fresh "$other/stamp" "$(uname -sm)" < <(cat bench/agents-other/*); then

@@ -115,8 +115,18 @@ impl Connection {
         path: &str,
         body: &serde_json::Value,
     ) -> anyhow::Result<serde_json::Value> {
-        self.json(Method::POST, path, "application/json", body.to_string())
-            .await
+        self.ask(path, body, &[]).await
+    }
+
+    /// The same, with more headers.
+    pub(crate) async fn ask(
+        &mut self,
+        path: &str,
+        body: &serde_json::Value,
+        headers: &[(&'static str, &'static str)],
+    ) -> anyhow::Result<serde_json::Value> {
+        let headers = [&[("content-type", "application/json")], headers].concat();
+        self.json(Method::POST, path, &headers, body.to_string()).await
     }
 
     /// Changes an object by a JSON merge patch.
@@ -125,26 +135,27 @@ impl Connection {
         path: &str,
         patch: &serde_json::Value,
     ) -> anyhow::Result<serde_json::Value> {
-        let content = "application/merge-patch+json";
-        self.json(Method::PATCH, path, content, patch.to_string()).await
+        let headers = [("content-type", "application/merge-patch+json")];
+        self.json(Method::PATCH, path, &headers, patch.to_string()).await
     }
 
     /// Reads JSON, however long it is.
     pub(crate) async fn read(&mut self, path: &str) -> anyhow::Result<serde_json::Value> {
-        self.json(Method::GET, path, "application/json", String::new())
-            .await
+        self.json(Method::GET, path, &[], String::new()).await
     }
 
     async fn json(
         &mut self,
         method: Method,
         path: &str,
-        content: &'static str,
+        more: &[(&'static str, &'static str)],
         body: String,
     ) -> anyhow::Result<serde_json::Value> {
         let mut request = self.request(method, path, body.into())?;
         let headers = request.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content));
+        for (name, value) in more {
+            headers.insert(*name, HeaderValue::from_static(value));
+        }
         // What is read here needn't be unpacked.
         headers.remove(header::ACCEPT_ENCODING);
         let answer = self.send(request).await?.into_body().collect().await?.to_bytes();

@@ -5,6 +5,7 @@
 //! tools' definitions; both are counted by a real vocabulary (o200k). Then one pod is asked for, in turn by `mk8s-mcp` and straight at the
 //! API server on a connection that is kept.
 
+mod http;
 mod server;
 mod shop;
 mod tasks;
@@ -23,6 +24,7 @@ use serde_json::json;
 use tiktoken_rs::CoreBPE;
 
 use self::{
+    http::Http,
     server::Server,
     tasks::{Call, Task},
 };
@@ -111,6 +113,8 @@ struct Latency {
     direct_p99: f64,
     ours_p50: f64,
     ours_p99: f64,
+    http_p50: f64,
+    http_p99: f64,
     other_p50: f64,
     other_p99: f64,
 }
@@ -156,7 +160,16 @@ pub(crate) async fn run(arguments: &Arguments, dir: &Path) -> anyhow::Result<()>
     let (other_tools, other_definitions) = theirs.definitions().await?;
     eprintln!("asking for a pod {} times", arguments.rounds);
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let latency = latency(&mut ours, &mut theirs, &target, &names.cart, arguments.rounds).await?;
+    let mut http = Http::start(&program, kubeconfig, dir).await?;
+    let latency = latency(
+        &mut ours,
+        &mut http,
+        &mut theirs,
+        &target,
+        &names.cart,
+        arguments.rounds,
+    )
+    .await?;
     let results = Results {
         machine: Machine::here(&program, Path::new(crate::haproxy::PROGRAM)),
         load: load.split(' ').next().unwrap_or_default().to_owned(),
@@ -284,9 +297,10 @@ fn tokens(vocabulary: &CoreBPE, text: &str) -> usize {
     vocabulary.encode_ordinary(text).len()
 }
 
-/// Asks for a pod, in turn: straight, by us, by the other.
+/// Asks for a pod, in turn: straight, by us in both ways, by the other.
 async fn latency(
     ours: &mut Server,
+    http: &mut Http,
     other: &mut Server,
     target: &Target,
     pod: &str,
@@ -297,7 +311,7 @@ async fn latency(
     let ours_asked = json!({"kind": "pod", "name": pod, "namespace": "shop"});
     let other_asked = json!({"name": pod, "namespace": "shop"});
     let mut connection = target.connect().await?;
-    let mut took: [Vec<Duration>; 3] = Default::default();
+    let mut took: [Vec<Duration>; 4] = Default::default();
     for round in 0..rounds + WARMING_UP {
         let started = Instant::now();
         connection.fetch(&path).await?;
@@ -305,6 +319,7 @@ async fn latency(
         let times = [
             direct,
             ours.time("get", &ours_asked).await?,
+            http.time("get", &ours_asked).await?,
             other.time("pods_get", &other_asked).await?,
         ];
         if round >= WARMING_UP {
@@ -313,7 +328,7 @@ async fn latency(
             }
         }
     }
-    let [direct, ours, other] = took.map(|mut took| {
+    let [direct, ours, http, other] = took.map(|mut took| {
         took.sort_unstable();
         took
     });
@@ -323,6 +338,8 @@ async fn latency(
         direct_p99: quantile(&direct, 99),
         ours_p50: quantile(&ours, 50),
         ours_p99: quantile(&ours, 99),
+        http_p50: quantile(&http, 50),
+        http_p99: quantile(&http, 99),
         other_p50: quantile(&other, 50),
         other_p99: quantile(&other, 99),
     })
@@ -415,8 +432,24 @@ fn markdown(results: &Results) -> String {
             },
         ]);
     };
-    row("mk8s-mcp", latency.ours_p50, latency.ours_p99, true);
-    row("the other", latency.other_p50, latency.other_p99, false);
+    row(
+        "mk8s-mcp, standard input and output",
+        latency.ours_p50,
+        latency.ours_p99,
+        true,
+    );
+    row(
+        "mk8s-mcp serve, HTTP/2 and TLS",
+        latency.http_p50,
+        latency.http_p99,
+        true,
+    );
+    row(
+        "the other, standard input and output",
+        latency.other_p50,
+        latency.other_p99,
+        false,
+    );
     table.row(vec![
         "straight".into(),
         time(Some(latency.direct_p50)),

@@ -123,16 +123,16 @@ impl CallLog for Counted {
             outcome,
         };
         self.metrics.calls.get_or_create(&labels).inc();
-        // How long somebody wanted to be told says nothing of how long they waited.
-        let is_subscription = ["resources/subscribe", "subscriptions/listen"].contains(&&*call.tool);
-        if !is_subscription || call.outcome == CallOutcome::Subscribed {
-            self.metrics.seconds.observe(seconds(call.milliseconds));
+        self.next.record(call);
+        // A subscription has no answer, and takes as long as somebody likes.
+        if ["resources/subscribe", "subscriptions/listen"].contains(&&*call.tool) {
+            return;
         }
+        self.metrics.seconds.observe(seconds(call.milliseconds));
         self.metrics
             .tokens
             .observe(u32::try_from(call.tokens).unwrap_or(u32::MAX).into());
         self.metrics.redactions.inc_by(call.redactions.into());
-        self.next.record(call);
     }
 }
 
