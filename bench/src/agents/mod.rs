@@ -26,7 +26,7 @@ use tiktoken_rs::CoreBPE;
 use self::{
     http::Http,
     server::Server,
-    tasks::{Call, Task},
+    tasks::{Call, Dialect, Task},
 };
 use crate::{
     Output,
@@ -56,6 +56,9 @@ pub(crate) struct Arguments {
         default_value = "target/bench/agents-other/kubernetes-mcp-server"
     )]
     other: PathBuf,
+    /// Whose tools it has
+    #[arg(long, value_name = "SERVER", default_value = "kubernetes-mcp-server")]
+    dialect: Dialect,
     /// What makes the cluster (tools/devcluster)
     #[arg(long, value_name = "PROGRAM", default_value = "target/devcluster/devcluster")]
     devcluster: PathBuf,
@@ -119,6 +122,21 @@ struct Latency {
     other_p99: f64,
 }
 
+async fn start_other(
+    program: &Path,
+    dialect: Dialect,
+    kubeconfig: &str,
+    dir: &Path,
+) -> anyhow::Result<Server> {
+    let arguments: &[&str] = match dialect {
+        // It could write, too; its tools for that would count among its definitions.
+        Dialect::KubernetesMcpServer => &["--kubeconfig", kubeconfig, "--read-only"],
+        // It takes its kubeconfig from the environment alone.
+        Dialect::McpKubernetes => &["serve", "--metrics-enabled=false"],
+    };
+    Server::start(program, arguments, kubeconfig, &dir.join("other.log")).await
+}
+
 /// Runs it.
 pub(crate) async fn run(arguments: &Arguments, dir: &Path) -> anyhow::Result<()> {
     let program = std::path::absolute(&arguments.program)?;
@@ -133,17 +151,11 @@ pub(crate) async fn run(arguments: &Arguments, dir: &Path) -> anyhow::Result<()>
 
     let (mut ours, mut theirs) = (
         start_ours(&program, kubeconfig, dir).await?,
-        // It could write, too; its tools for that would count among its definitions.
-        Server::start(
-            &other,
-            &["--kubeconfig", kubeconfig, "--read-only"],
-            &dir.join("other.log"),
-        )
-        .await?,
+        start_other(&other, arguments.dialect, kubeconfig, dir).await?,
     );
     let vocabulary = tiktoken_rs::o200k_base()?;
     let mut answered = Vec::new();
-    for task in tasks::all(&names) {
+    for task in tasks::all(&names, arguments.dialect) {
         eprintln!("{}", task.question);
         answered.push(
             answer(
@@ -167,6 +179,7 @@ pub(crate) async fn run(arguments: &Arguments, dir: &Path) -> anyhow::Result<()>
         &mut theirs,
         &target,
         &names.cart,
+        &tasks::one_pod(&names, arguments.dialect),
         arguments.rounds,
     )
     .await?;
@@ -241,7 +254,7 @@ async fn start_ours(program: &Path, kubeconfig: &str, dir: &Path) -> anyhow::Res
         "--audit-file",
         audit,
     ];
-    Server::start(program, &arguments, &dir.join("mk8s-mcp.log")).await
+    Server::start(program, &arguments, kubeconfig, &dir.join("mk8s-mcp.log")).await
 }
 
 /// Has both answer a question.
@@ -304,12 +317,12 @@ async fn latency(
     other: &mut Server,
     target: &Target,
     pod: &str,
+    other_asked: &Call,
     rounds: usize,
 ) -> anyhow::Result<Latency> {
     const WARMING_UP: usize = 20;
     let path = format!("/api/v1/namespaces/shop/pods/{pod}");
     let ours_asked = json!({"kind": "pod", "name": pod, "namespace": "shop"});
-    let other_asked = json!({"name": pod, "namespace": "shop"});
     let mut connection = target.connect().await?;
     let mut took: [Vec<Duration>; 4] = Default::default();
     for round in 0..rounds + WARMING_UP {
@@ -320,7 +333,7 @@ async fn latency(
             direct,
             ours.time("get", &ours_asked).await?,
             http.time("get", &ours_asked).await?,
-            other.time("pods_get", &other_asked).await?,
+            other.time(other_asked.tool, &other_asked.arguments).await?,
         ];
         if round >= WARMING_UP {
             for (all, time) in took.iter_mut().zip(times) {

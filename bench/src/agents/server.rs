@@ -29,13 +29,18 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts it, and says hello in a revision that all know.
-    pub(super) async fn start(program: &Path, arguments: &[&str], log: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn start(
+        program: &Path,
+        arguments: &[&str],
+        kubeconfig: &str,
+        log: &Path,
+    ) -> anyhow::Result<Self> {
         let log = std::fs::File::create(log).with_context(|| format!("can't write {}", log.display()))?;
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "--"])
             .arg(program)
             .args(arguments)
-            .env_remove("KUBECONFIG")
+            .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)

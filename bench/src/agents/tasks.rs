@@ -24,6 +24,15 @@ pub(super) struct Task {
     pub(super) other: Vec<Call>,
 }
 
+/// Whose tools the other server has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Dialect {
+    /// npm's `kubernetes-mcp-server`
+    KubernetesMcpServer,
+    /// `mcp-kubernetes`, a program in Go that has to be built from its own source
+    McpKubernetes,
+}
+
 /// Names that are known only when the cluster is there.
 pub(super) struct Names {
     /// A pod of the deployment `cart`, which is well.
@@ -40,8 +49,75 @@ fn call(tool: &'static str, arguments: Value, expected: &'static str) -> Call {
     }
 }
 
-/// All of them.
-pub(super) fn all(names: &Names) -> Vec<Task> {
+/// All of them, as the other server has tools for them.
+pub(super) fn all(names: &Names, other: Dialect) -> Vec<Task> {
+    let mut all = of_kubernetes_mcp_server(names);
+    if other == Dialect::McpKubernetes {
+        for (task, calls) in all.iter_mut().zip(of_mcp_kubernetes(names)) {
+            task.other = calls;
+        }
+    }
+    all
+}
+
+/// How the other server is asked for one pod.
+pub(super) fn one_pod(names: &Names, other: Dialect) -> Call {
+    let (cart, shop) = (&names.cart, "shop");
+    match other {
+        Dialect::KubernetesMcpServer => call("pods_get", json!({"name": cart, "namespace": shop}), "cart-"),
+        Dialect::McpKubernetes => call(
+            "kubernetes_get",
+            json!({"resourceType": "pod", "name": cart, "namespace": shop}),
+            "cart-",
+        ),
+    }
+}
+
+/// The same questions for `mcp-kubernetes`. Its lists have 20 items unless one asks for more, which makes its answer to the first question
+/// as short as it can be: one page rather than 26.
+fn of_mcp_kubernetes(names: &Names) -> Vec<Vec<Call>> {
+    let of = |kind: &str, name: &str| json!({"resourceType": kind, "name": name, "namespace": "shop"});
+    let list = |kind: &str| json!({"resourceType": kind, "namespace": "shop"});
+    vec![
+        vec![call(
+            "kubernetes_list",
+            json!({"resourceType": "pods", "allNamespaces": true, "limit": 1000}),
+            "checkout-",
+        )],
+        vec![
+            call("kubernetes_describe", of("deployment", "checkout"), "checkout"),
+            call(
+                "kubernetes_list",
+                json!({"resourceType": "pods", "namespace": "shop", "labelSelector": "app.kubernetes.io/name=checkout"}),
+                "checkout-",
+            ),
+            call("kubernetes_describe", of("pod", &names.checkout), "BackOff"),
+            call(
+                "kubernetes_logs",
+                json!({"namespace": "shop", "podName": names.checkout, "previous": true, "tailLines": 50}),
+                "cannot open database",
+            ),
+        ],
+        vec![call("kubernetes_get", of("deployment", "web"), "web:")],
+        vec![call(
+            "kubernetes_logs",
+            json!({"namespace": "shop", "podName": names.cart, "tailLines": 500}),
+            "inventory timed out",
+        )],
+        vec![call(
+            "kubernetes_list",
+            json!({"resourceType": "events", "namespace": "billing", "limit": 1000}),
+            "BackOff",
+        )],
+        vec![call("kubernetes_list", list("deployments"), "checkout")],
+        vec![call("kubernetes_list", json!({"resourceType": "nodes"}), "v1.3")],
+        vec![one_pod(names, Dialect::McpKubernetes)],
+        vec![call("kubernetes_list", list("services"), "8080")],
+        vec![call("kubernetes_get", of("configmap", "app-config"), "timeout")],
+    ]
+}
+
+fn of_kubernetes_mcp_server(names: &Names) -> Vec<Task> {
     let shop = "shop";
     vec![
         Task {
@@ -147,11 +223,7 @@ pub(super) fn all(names: &Names) -> Vec<Task> {
                 json!({"kind": "pod", "name": names.cart, "namespace": shop}),
                 "cart-",
             )],
-            other: vec![call(
-                "pods_get",
-                json!({"name": names.cart, "namespace": shop}),
-                "cart-",
-            )],
+            other: vec![one_pod(names, Dialect::KubernetesMcpServer)],
         },
         Task {
             question: "Which services are there in shop, on which ports?",
