@@ -185,7 +185,10 @@ async fn whole(request: Request<Incoming>) -> Result<Request<Full<Bytes>>, Respo
         Ok(Err(_)) => Err(said(StatusCode::BAD_REQUEST, "the request broke off\n")),
         Err(_) => Err(said(
             StatusCode::REQUEST_TIMEOUT,
-            format!("the request took longer than {} s\n", serve::HEAD_TIMEOUT.as_secs()),
+            format!(
+                "the request took longer than {} s\n",
+                serve::HEAD_TIMEOUT.as_secs()
+            ),
         )),
     }
 }

@@ -9,6 +9,8 @@ use std::{
 use mk8s_testkit::{Cluster, Ran, command, workspace};
 use serde_json::{Value, json};
 
+use crate::entering;
+
 /// Where they are installed: at once, or by the first test that needs them.
 pub(crate) fn installed() -> PathBuf {
     let ran = command::run_with(
@@ -39,52 +41,80 @@ pub(crate) fn run(client: &str, task: &Value, arguments: &[&str]) -> Ran {
 
 fn every_tool_answers(client: &str, mode: &str, version: &str) {
     let system = "kube-system";
-    let calls = json!([
-        {"name": "clusters", "arguments": {}},
-        {"name": "get", "arguments": {"kind": "namespaces", "output": "names"}},
-        {"name": "describe", "arguments": {"kind": "namespace", "name": system}},
-        {"name": "logs", "arguments": {"pod": "nobody", "namespace": system}},
-        {"name": "events", "arguments": {"namespace": system}},
-        {"name": "top", "arguments": {"of": "nodes"}},
-        {"name": "diagnose", "arguments": {"kind": "namespace", "name": system}},
-        {"name": "can_i", "arguments": {"verb": "get", "kind": "pods"}},
-        {"name": "api_resources", "arguments": {"search": "pod"}},
-    ]);
-    let said = run(client, &json!({"mode": mode, "calls": calls}), &[])
-        .ok()
-        .json();
-    assert_eq!(said["protocolVersion"], version, "{said}");
+    let pod = entering::pod();
+    let namespace = pod.name();
+    let made =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "made"}, "data": {"a": "1"}});
+    // Each tool, its arguments, what it says, and whether it fails: there is neither such a pod nor a metrics API.
+    let calls = [
+        ("clusters", json!({}), "ready", false),
+        (
+            "get",
+            json!({"kind": "namespaces", "output": "names"}),
+            system,
+            false,
+        ),
+        (
+            "describe",
+            json!({"kind": "namespace", "name": system}),
+            "Active",
+            false,
+        ),
+        (
+            "logs",
+            json!({"pod": "nobody", "namespace": system}),
+            "NotFound",
+            true,
+        ),
+        ("events", json!({"namespace": system}), "events", false),
+        ("top", json!({"of": "nodes"}), "metrics-server", true),
+        (
+            "diagnose",
+            json!({"kind": "namespace", "name": system}),
+            "it has no pods",
+            false,
+        ),
+        ("can_i", json!({"verb": "get", "kind": "pods"}), "yes: get", false),
+        ("api_resources", json!({"search": "pod"}), "Pod", false),
+        (
+            "change",
+            json!({"operation": "create", "namespace": namespace, "manifest": made}),
+            "made",
+            false,
+        ),
+        ("change", json!({"plan": ""}), "done: create", false),
+        (
+            "exec",
+            json!({"pod": "p", "namespace": namespace, "command": ["echo", "said"]}),
+            "said",
+            false,
+        ),
+        (
+            "port_forward",
+            json!({"action": "start", "pod": "p", "namespace": namespace, "port": 8080}),
+            "127.0.0.1",
+            false,
+        ),
+        ("port_forward", json!({"action": "list"}), "8080", false),
+    ];
     let asked: Vec<_> = calls
-        .as_array()
-        .expect("calls")
         .iter()
-        .map(|call| call["name"].clone())
+        .map(|(name, arguments, ..)| json!({"name": name, "arguments": arguments}))
         .collect();
-    assert_eq!(said["tools"], Value::from(asked), "each tool is called");
+    let task = json!({"mode": mode, "says": "accept", "calls": asked});
+    let said = run(client, &task, &["--mode", "full"]).ok().json();
+    assert_eq!(said["protocolVersion"], version, "{said}");
+    let mut names: Vec<_> = calls.iter().map(|(name, ..)| *name).collect();
+    names.dedup();
+    assert_eq!(said["tools"], json!(names), "each tool is called");
     let results = said["results"].as_array().expect("results");
-    for (at, expected) in [
-        "ready",
-        system,
-        "Active",
-        "NotFound",
-        "events",
-        "metrics-server",
-        "it has no pods",
-        "yes: get",
-        "Pod",
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let text = results[at]["text"].as_str().expect("text");
-        assert!(text.contains(expected), "{}: {text}", calls[at]["name"]);
-        // There is neither such a pod nor a metrics API.
-        assert_eq!(
-            results[at]["isError"],
-            ["logs", "top"].contains(&calls[at]["name"].as_str().expect("a name")),
-            "{text}"
-        );
+    for ((name, _, expected, fails), result) in calls.iter().zip(results) {
+        let text = result["text"].as_str().expect("text");
+        assert!(text.contains(expected), "{name}: {text}");
+        assert_eq!(result["isError"], *fails, "{name}: {text}");
     }
+    // Of the change, the command and the port: each once.
+    assert_eq!(said["questions"].as_array().map(Vec::len), Some(3), "{said}");
 }
 
 #[test]

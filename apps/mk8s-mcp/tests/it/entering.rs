@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 
 /// A pod that answers on a port, and runs what it is told to.
-fn pod() -> Namespace {
+pub(crate) fn pod() -> Namespace {
     let namespace = Cluster::shared().namespace();
     let serve =
         "mkdir -p /tmp/www; echo from the pod > /tmp/www/index.html; exec httpd -f -p 8080 -h /tmp/www";

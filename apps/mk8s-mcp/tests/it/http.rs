@@ -350,7 +350,13 @@ async fn who_cant_be_asked_over_http_doesnt_approve() {
         .header("accept", "application/json, text/event-stream")
         .header("mcp-protocol-version", "2025-11-25")
         .json(&message);
-    let answer: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+    let answer: Value = request
+        .send()
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
     let text = answer["result"]["content"][0]["text"].as_str().expect("text");
     assert!(text.contains("elicitation"), "{text}");
     let found = namespace.kubectl().run(["get", "configmap", "made"]);

@@ -110,8 +110,11 @@ fn inspect(url: &str, era: &str, arguments: &[&str]) -> (Option<i32>, Value, Str
 }
 
 fn the_inspector_is_content(era: &str) {
-    let served = Served::start(json!({
-        "kubernetes": {"kubeconfig": Cluster::shared().kubeconfig()}, "allowAnonymous": true}));
+    // It can't ask anybody, so it is shown what would be done.
+    let served = Served::start(
+        json!({"kubernetes": {"kubeconfig": Cluster::shared().kubeconfig()},
+        "allowAnonymous": true, "mode": "full", "dryRun": true}),
+    );
     let (code, listed, said) = inspect(&served.url, era, &["--method", "tools/list", "--strict"]);
     assert_eq!(code, Some(0), "schemas are portable: {said}");
     let listed = listed["result"]["tools"].as_array().expect("tools").clone();
@@ -127,6 +130,16 @@ fn the_inspector_is_content(era: &str) {
         ("diagnose", json!({"kind": "namespace", "name": system}), false),
         ("can_i", json!({"verb": "get", "kind": "pods"}), false),
         ("api_resources", json!({"search": "pod"}), false),
+        (
+            "change",
+            json!({"operation": "delete", "kind": "configmap", "name": "kube-root-ca.crt", "namespace": system}),
+            false,
+        ),
+        (
+            "exec",
+            json!({"pod": "nobody", "namespace": system, "command": ["ls"]}),
+            true,
+        ),
     ];
     let names: Vec<_> = listed
         .iter()
