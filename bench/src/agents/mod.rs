@@ -36,6 +36,8 @@ use crate::{
     report::{self, Table, none, time, verdict},
 };
 
+/// What our own server calls itself.
+const OURS: &str = "mk8s-mcp";
 /// What our answers may have of the other's tokens, together.
 const AIM: f64 = 0.25;
 /// What one call may take beyond the API server's own time, at the median.
@@ -293,14 +295,15 @@ async fn read(
             );
             fs::write(directory.join(name), format!("{}\n\n{text}\n", call.arguments))?;
         }
-        ensure!(
-            text.contains(call.expected),
-            "{} {} {} doesn't say {:?}: {text}",
-            server.name,
-            call.tool,
-            call.arguments,
-            call.expected
-        );
+        if !text.contains(call.expected) {
+            let lacks = format!("{} {} {}", server.name, call.tool, call.arguments);
+            ensure!(
+                server.name != OURS,
+                "{lacks} doesn't say {:?}: {text}",
+                call.expected
+            );
+            eprintln!("{lacks} doesn't say {:?}, and counts as it is", call.expected);
+        }
         sum += tokens(vocabulary, &text);
     }
     Ok(sum)

@@ -73,8 +73,9 @@ pub(super) fn one_pod(names: &Names, other: Dialect) -> Call {
     }
 }
 
-/// The same questions for `mcp-kubernetes`. Its lists have 20 items unless one asks for more, which makes its answer to the first question
-/// as short as it can be: one page rather than 26.
+/// The same questions for `mcp-kubernetes`. Its lists have 20 items unless one asks for more, and 100 at most, without a word of the
+/// rest: so its answer to the first question is less than what answers it. An answer of the other server that lacks what was asked for is
+/// said to, and counts as it is, which is in its favour. A list of events says nothing of what happened unless all of it is asked for.
 fn of_mcp_kubernetes(names: &Names) -> Vec<Vec<Call>> {
     let of = |kind: &str, name: &str| json!({"resourceType": kind, "name": name, "namespace": "shop"});
     let list = |kind: &str| json!({"resourceType": kind, "namespace": "shop"});
@@ -82,7 +83,7 @@ fn of_mcp_kubernetes(names: &Names) -> Vec<Vec<Call>> {
         vec![call(
             "kubernetes_list",
             json!({"resourceType": "pods", "allNamespaces": true, "limit": 1000}),
-            "checkout-",
+            "CrashLoopBackOff",
         )],
         vec![
             call("kubernetes_describe", of("deployment", "checkout"), "checkout"),
@@ -106,7 +107,7 @@ fn of_mcp_kubernetes(names: &Names) -> Vec<Vec<Call>> {
         )],
         vec![call(
             "kubernetes_list",
-            json!({"resourceType": "events", "namespace": "billing", "limit": 1000}),
+            json!({"resourceType": "events", "namespace": "billing", "limit": 1000, "fullOutput": true}),
             "BackOff",
         )],
         vec![call("kubernetes_list", list("deployments"), "checkout")],
