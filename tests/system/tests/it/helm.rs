@@ -176,7 +176,7 @@ fn who_asks_as_themselves_needs_a_server_without_rights() {
     let themselves = json!({"oauth": oauth, "enableDownstreamOAuth": true});
     assert_eq!(kinds(&themselves), []);
     // Their kubeconfigs are read with their own rights, too, unless it is to have rights for that, and then where it is told.
-    let mut capi = themselves.clone();
+    let mut capi = themselves;
     capi["capiMode"] = json!({"enabled": true});
     assert_eq!(kinds(&capi), []);
     capi["capiMode"] =
