@@ -5,7 +5,6 @@
 
 use std::{
     fmt::Write as _,
-    io::Write as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -109,20 +108,8 @@ pub(crate) async fn run(arguments: &Arguments, dir: &Path) -> anyhow::Result<()>
     };
     drop(server);
     let tables = markdown(&results);
-    if arguments.update_docs {
-        report::replace_between(
-            &cluster::workspace_file("docs/benchmarks.md")?,
-            BEGIN,
-            END,
-            &tables,
-        )?;
-    }
-    let text = match arguments.output {
-        Output::Table => tables,
-        Output::Json => serde_json::to_string_pretty(&results)? + "\n",
-    };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
+    let between = arguments.update_docs.then_some((BEGIN, END));
+    report::tell(&results, tables, arguments.output, between)
 }
 
 /// Tokens of those who ask.

@@ -1,10 +1,12 @@
 //! The tables: the same for the terminal and for docs/benchmarks.md.
 
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, io::Write as _, path::Path};
 
 use anyhow::Context as _;
+use serde::Serialize;
 
 use crate::results::{ApiServer, Memory, Report, Scenario, Way};
+use crate::{Output, cluster::workspace_file};
 
 /// KiB that an idle watch may take of each process of ours: on a connection with others, and on its own.
 const WATCH_TARGETS: (f64, f64) = (6.0, 28.0);
@@ -59,6 +61,23 @@ pub(crate) fn markdown(report: &Report) -> String {
 /// Puts the tables into the document.
 pub(crate) fn update_document(path: &Path, tables: &str) -> anyhow::Result<()> {
     replace_between(path, BEGIN, END, tables)
+}
+
+/// Prints the results as they are wanted, and puts their tables into docs/benchmarks.md between two of its lines.
+pub(crate) fn tell(
+    results: &impl Serialize,
+    tables: String,
+    output: Output,
+    between: Option<(&str, &str)>,
+) -> anyhow::Result<()> {
+    if let Some((begin, end)) = between {
+        replace_between(&workspace_file("docs/benchmarks.md")?, begin, end, &tables)?;
+    }
+    let text = match output {
+        Output::Table => tables,
+        Output::Json => serde_json::to_string_pretty(results)? + "\n",
+    };
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
 }
 
 /// Replaces what stands between two lines of a document.

@@ -13,7 +13,6 @@ mod tasks;
 use std::{
     fmt::Write as _,
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -31,7 +30,7 @@ use self::{
 use crate::{
     Output,
     client::Target,
-    cluster::{self, Cluster},
+    cluster::Cluster,
     machine::Machine,
     report::{self, Table, none, time, verdict},
 };
@@ -201,20 +200,8 @@ pub(crate) async fn run(arguments: &Arguments, dir: &Path) -> anyhow::Result<()>
         latency,
     };
     let tables = markdown(&results);
-    if arguments.update_docs {
-        report::replace_between(
-            &cluster::workspace_file("docs/benchmarks.md")?,
-            BEGIN,
-            END,
-            &tables,
-        )?;
-    }
-    let text = match arguments.output {
-        Output::Table => tables,
-        Output::Json => serde_json::to_string_pretty(&results)? + "\n",
-    };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
+    let between = arguments.update_docs.then_some((BEGIN, END));
+    report::tell(&results, tables, arguments.output, between)
 }
 
 /// A token of somebody who may do everything.
