@@ -1,8 +1,6 @@
-//! What every way to a cluster has in common: who is said to ask, and what may be asked again.
+//! What every way to a cluster has in common: who is said to ask, and what becomes of a connection into a pod.
 
-use http::{Method, Request};
 use mk8s_mcp_core::{cluster::Upgraded, principal::Principal};
-use mk8s_net::Body;
 use mk8s_proxy::{Caller, Extra, Switched};
 
 /// A principal, for the one path.
@@ -24,14 +22,4 @@ pub(crate) fn upgraded(switched: Switched) -> Upgraded {
         headers: switched.headers,
         stream: Box::new(switched.stream),
     }
-}
-
-/// The same request once more, if it only reads: what has a body isn't read twice.
-pub(crate) fn again(request: &Request<Body>) -> Option<Request<Body>> {
-    (request.method() == Method::GET).then(|| {
-        let mut again = Request::new(Body::empty());
-        *again.uri_mut() = request.uri().clone();
-        *again.headers_mut() = request.headers().clone();
-        again
-    })
 }

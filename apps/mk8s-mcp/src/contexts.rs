@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use http::{Request, Response};
 use mk8s_connect::kubeconfig;
 use mk8s_mcp_core::{
-    cluster::{Clusters, KnownCluster, Upgraded},
+    cluster::{Clusters, KnownCluster, Upgraded, again},
     error::ToolError,
     principal::{Call, Principal},
 };
@@ -82,7 +82,7 @@ impl Clusters for Kubeconfig {
 
     async fn send(&self, call: &Call, cluster: &ClusterName, request: Request<Body>) -> Response<Body> {
         // Reading is asked again if a plugin has other credentials by now.
-        let again = asking::again(&request);
+        let again = again(&request);
         let response = self.ask(call, cluster, request).await;
         let is_refused = response.extensions().get::<CredentialsRefused>().is_some();
         match again {

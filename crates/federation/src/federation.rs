@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use mk8s_mcp_core::{
-    cluster::{ClusterFilter, Clusters, KnownCluster, NoSuchCluster, Upgraded},
+    cluster::{ClusterFilter, Clusters, KnownCluster, NoSuchCluster, Upgraded, again},
     error::ToolError,
     principal::{Call, Principal},
 };
@@ -141,7 +141,7 @@ impl Clusters for Federation {
             Err(why) => return refuse(&why),
         };
         // Reading is asked again if there is another kubeconfig by now; what has a body is not read twice.
-        let again = (request.method() == Method::GET).then(|| copy(&request));
+        let again = again(&request);
         let response = self.ask(call, cluster, &way, request).await;
         if !is_way_lost(&response) {
             return response;
@@ -297,14 +297,6 @@ fn listing(principal: &Principal) -> Call {
 fn is_way_lost(response: &Response<Body>) -> bool {
     let extensions = response.extensions();
     extensions.get::<CredentialsRefused>().is_some() || extensions.get::<Unreached>().is_some()
-}
-
-fn copy(request: &Request<Body>) -> Request<Body> {
-    let mut copy = Request::new(Body::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    copy
 }
 
 fn refuse(why: &NoWay) -> Response<Body> {

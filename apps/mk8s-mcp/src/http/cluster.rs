@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use http::{Request, Response};
 use mk8s_connect::Target;
 use mk8s_mcp_core::{
-    cluster::{Clusters, KnownCluster, Upgraded},
+    cluster::{Clusters, KnownCluster, Upgraded, again},
     error::ToolError,
     principal::{Call, Principal},
 };
@@ -183,7 +183,7 @@ impl AsThem {
         inbound: impl Fn(Request<Body>) -> Inbound,
         request: Request<Body>,
     ) -> Response<Body> {
-        let again = asking::again(&request);
+        let again = again(&request);
         let (key, way) = match self.way(principal).await {
             Ok(found) => found,
             Err(why) => return why.into_response(),

@@ -114,6 +114,17 @@ pub trait Clusters: Send + Sync + 'static {
     }
 }
 
+/// The same request once more, for whoever knows another way, if it only reads: what has a body isn't read twice.
+#[must_use]
+pub fn again(request: &Request<Body>) -> Option<Request<Body>> {
+    (request.method() == Method::GET).then(|| {
+        let mut again = Request::new(Body::empty());
+        *again.uri_mut() = request.uri().clone();
+        *again.headers_mut() = request.headers().clone();
+        again
+    })
+}
+
 /// One cluster, for one call.
 #[derive(Clone)]
 pub struct Cluster {
