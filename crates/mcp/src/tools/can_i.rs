@@ -72,15 +72,7 @@ async fn one(
     if let Some(subresource) = subresource {
         attributes["subresource"] = subresource.into();
     }
-    let spec = json!({"resourceAttributes": attributes});
-    let review = review(
-        cluster,
-        "selfsubjectaccessreviews",
-        "SelfSubjectAccessReview",
-        &spec,
-    )
-    .await?;
-    let is_allowed = review.pointer("/status/allowed") == Some(&Value::Bool(true));
+    let (is_allowed, review) = access(cluster, &attributes).await?;
     let what = match subresource {
         Some(subresource) => format!("{resource}/{subresource}"),
         None => resource.to_string(),
@@ -148,6 +140,22 @@ async fn all(cluster: &Cluster, namespace: &str) -> Result<Answer, ToolError> {
         answer = answer.with(Section::new(Rank::Essential, Content::Note(note.to_owned())));
     }
     Ok(answer)
+}
+
+/// Whether one may, and what the cluster says of it.
+pub(super) async fn access(cluster: &Cluster, attributes: &Value) -> Result<(bool, Value), ToolError> {
+    let spec = json!({"resourceAttributes": attributes});
+    let review = review(
+        cluster,
+        "selfsubjectaccessreviews",
+        "SelfSubjectAccessReview",
+        &spec,
+    )
+    .await?;
+    Ok((
+        review.pointer("/status/allowed") == Some(&Value::Bool(true)),
+        review,
+    ))
 }
 
 async fn review(cluster: &Cluster, resource: &str, kind: &str, spec: &Value) -> Result<Value, ToolError> {

@@ -14,7 +14,7 @@ use crate::{
     cluster::{ApiError, Cluster, Done, Resource, check_name, check_namespace},
     error::ToolError,
     plan::{Harm, Operation, PatchForm, Seen, Target},
-    tools::{Context, text},
+    tools::{Context, can_i, text},
 };
 
 /// What is said of others' fields.
@@ -391,18 +391,13 @@ async fn may(cluster: &Cluster, target: &Target, word: Word) -> Result<(), ToolE
         .into_iter()
         .chain(verbs.iter().map(|verb| (*verb, part)));
     let reviews = asked.map(|(verb, part)| async move {
-        let object = json!({
-            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {
-                "verb": verb, "group": target.group, "resource": target.plural, "subresource": part,
-                "namespace": target.namespace.as_deref().unwrap_or_default(),
-                "name": if verb == "create" { "" } else { &target.name },
-            }},
+        let attributes = json!({
+            "verb": verb, "group": target.group, "resource": target.plural, "subresource": part,
+            "namespace": target.namespace.as_deref().unwrap_or_default(),
+            "name": if verb == "create" { "" } else { &target.name },
         });
-        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-        let review = cluster.create(path, &object).await?;
-        let is_allowed = review.pointer("/status/allowed") == Some(&Value::Bool(true));
-        Ok::<_, ApiError>((verb, part, is_allowed))
+        let (is_allowed, _) = can_i::access(cluster, &attributes).await?;
+        Ok::<_, ToolError>((verb, part, is_allowed))
     });
     for review in futures_util::future::join_all(reviews).await {
         let (verb, part, is_allowed) = review?;
